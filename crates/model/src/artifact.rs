@@ -1,0 +1,1 @@
+//! Passive artifacts that a gateway may refer to: stored conditions, rewrites and routes.

@@ -1,0 +1,100 @@
+//! Ports of gateways (spec: gateways 6, R7).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a gateway port speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP: conditions, rewrites, stickiness and virtual hosts apply.
+    #[default]
+    Http,
+    /// A byte stream: weights apply per connection.
+    Tcp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// A gateway port: number, protocol, and whether the protocol was written (`9070` stays `9070` in output).
+///
+/// Number 0 asks for an assigned port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Port {
+    number: u16,
+    protocol: Protocol,
+    protocol_written: bool,
+}
+
+impl Port {
+    /// A port as the platform assigns it: prints as `40000/http`.
+    pub const fn assigned(number: u16, protocol: Protocol) -> Self {
+        Self { number, protocol, protocol_written: true }
+    }
+
+    /// Parses `N`, `N/http` or `N/tcp` (case-insensitive).
+    ///
+    /// # Errors
+    /// A message for the user.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (number, protocol) = match text.split_once('/') {
+            None => (text, None),
+            Some((number, kind)) if kind.eq_ignore_ascii_case("http") => (number, Some(Protocol::Http)),
+            Some((number, kind)) if kind.eq_ignore_ascii_case("tcp") => (number, Some(Protocol::Tcp)),
+            Some((_, kind)) => {
+                return Err(format!(
+                    "Invalid gateway port: '{text}', unknown type '{kind}', use 'http' or 'tcp'"
+                ));
+            }
+        };
+        let digits = number.trim();
+        let value = if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+            digits.parse::<u16>().ok()
+        } else {
+            None
+        };
+        match value {
+            Some(number) => Ok(Self {
+                number,
+                protocol: protocol.unwrap_or_default(),
+                protocol_written: protocol.is_some(),
+            }),
+            None => Err(format!(
+                "Invalid gateway port: '{text}', expected a number from 0 to 65535, optionally followed by '/http' or '/tcp'"
+            )),
+        }
+    }
+
+    /// The number; 0 asks for an assigned port.
+    pub const fn number(self) -> u16 {
+        self.number
+    }
+
+    /// What the port speaks.
+    pub const fn protocol(self) -> Protocol {
+        self.protocol
+    }
+
+    /// Always with the protocol, as in `service.port`: `9070/http`.
+    pub fn with_protocol(self) -> String {
+        format!("{}/{}", self.number, self.protocol)
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.protocol_written {
+            write!(f, "{}/{}", self.number, self.protocol)
+        } else {
+            write!(f, "{}", self.number)
+        }
+    }
+}

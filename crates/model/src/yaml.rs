@@ -1,0 +1,1 @@
+//! YAML and JSON text as a tree with positions.

@@ -1,0 +1,103 @@
+//! What the control plane hands to every proxy: plain, serialisable data.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::condition::Condition;
+use model::gateway::{Balance, Sticky};
+use model::name::{GatewayName, RoutePath};
+use model::port::Protocol;
+use model::rewrite::Rewrite;
+use serde::{Deserialize, Serialize};
+
+/// Everything that one revision says about traffic. Whole and immutable.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RoutingConfig {
+    /// Revision of the environment.
+    pub revision: u64,
+    /// Gateways by name; an `Arc` that is the same as in the previous revision means "unchanged".
+    pub gateways: BTreeMap<GatewayName, Arc<GatewayConfig>>,
+}
+
+/// One gateway as the data plane serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GatewayConfig {
+    /// Name.
+    pub name: GatewayName,
+    /// Stable id (`lookup_name`).
+    pub lookup: String,
+    /// Port to listen on; `None` while none is assigned.
+    pub port: Option<u16>,
+    /// HTTP or TCP.
+    pub protocol: Protocol,
+    /// Virtual hosts, lower case, without port and trailing dot.
+    pub hosts: Vec<String>,
+    /// Stickiness.
+    pub sticky: Option<Sticky>,
+    /// Part of every sticky cookie value; raising it evicts (R31).
+    pub sticky_generation: u32,
+    /// Routes in order.
+    pub routes: Vec<RouteConfig>,
+}
+
+/// One route as the data plane serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteConfig {
+    /// Path.
+    pub path: RoutePath,
+    /// Stable id (`lookup_name`).
+    pub lookup: String,
+    /// Effective weight in hundredths of a percent (R22 rule 4 already applied).
+    pub weight: u16,
+    /// Condition, if any.
+    pub condition: Option<Condition>,
+    /// Strength in hundredths of a percent.
+    pub strength: u16,
+    /// Choice of targets.
+    pub balance: Balance,
+    /// Rewrites in order.
+    pub rewrites: Vec<Rewrite>,
+    /// Ready targets only.
+    pub targets: Vec<TargetConfig>,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TargetConfig {
+    /// Stable id that reveals no address (used in cookies and metrics): a short hex digest.
+    pub id: String,
+    /// Name for people: pod name, external address, or gateway name.
+    pub name: String,
+    /// Where it is.
+    pub address: TargetAddress,
+    /// What it is.
+    pub kind: TargetKind,
+}
+
+/// Address of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetAddress {
+    /// An IP address and port.
+    Socket(SocketAddr),
+    /// A host name that the proxy resolves now and then, all addresses used (R2).
+    Name {
+        /// Host name.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// What a target is: decides about health checks and the hop count of chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// An instance found by selector; readiness comes from the platform.
+    Instance,
+    /// An external address; connect checks are the only health there is.
+    External,
+    /// Another gateway of this environment, reached through its listener (section 17).
+    Gateway,
+}

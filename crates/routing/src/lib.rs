@@ -1,0 +1,15 @@
+//! The routing decision, pure: which route and target serve a request, and why.
+//!
+//! ```text
+//! RoutingConfig (plain data, from control) --compile--> RoutingTable (immutable, one per revision)
+//!                                                          |
+//!                       request head, dice --decide--> Decision { route, target, reason, cookies }
+//! ```
+//!
+//! No clock, randomness, socket or runtime: randomness comes in as [`Dice`], positions of the deterministic splits live
+//! in atomics beside the table and survive a new revision.
+
+pub mod config;
+pub mod decide;
+pub mod request;
+pub mod table;

@@ -1,0 +1,1 @@
+//! Where artifacts, live state and events are kept.
