@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,4 +60,16 @@ pub struct Instance {
     pub exists: bool,
     /// Containers in order (no init or ephemeral ones).
     pub containers: Vec<Container>,
+}
+
+/// Everything that the platform shows at one moment. A source that cannot be read keeps its last known instances and
+/// says so in `problem` (R22 rule 7).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observation {
+    /// All instances, in an order that does not change while nothing else does.
+    pub instances: Arc<Vec<Instance>>,
+    /// Last error of a source, when what is shown is the last known state.
+    pub problem: Option<String>,
+    /// False until the first complete read.
+    pub complete: bool,
 }

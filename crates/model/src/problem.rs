@@ -97,3 +97,12 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+impl Problems {
+    /// The message of an API error (spec: api 5). One problem gives exactly its own message; several become sentences. A
+    /// document with unknown keys gives `Unexpected in DSL: ` and one JSON object, and nothing after it: clients parse the
+    /// rest of such a message as JSON.
+    pub fn message(&self) -> String {
+        self.to_string()
+    }
+}

@@ -1,10 +1,14 @@
 //! Events: everything observable (spec: automation 1, api 13).
 
+mod read;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use crate::event::read::EventRequest;
 
 /// A stored event. Tags are expanded: `gateways:shop` also counts as `gateways`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,8 @@ pub struct NewEvent {
     pub kind: String,
     /// Who caused it.
     pub actor: Option<String>,
+    /// Version of the event format, when the publisher gave one.
+    pub version: Option<String>,
 }
 
 /// Every tag, and for tags with a colon also the part before the first one.
@@ -86,4 +92,28 @@ impl EventQuery {
             && self.kind.as_ref().is_none_or(|k| *k == event.kind)
             && self.tags.is_subset(&event.tags)
     }
+}
+
+/// What to compute over the events of a query instead of listing them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregator {
+    /// The computation.
+    pub kind: AggregatorKind,
+    /// Field that holds the number: `value`, or the type of the events.
+    pub field: String,
+}
+
+/// A computation over events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AggregatorKind {
+    /// Number of events.
+    Count,
+    /// Mean of the numeric values.
+    Average,
+    /// Least numeric value.
+    Min,
+    /// Greatest numeric value.
+    Max,
+    /// Sum of the numeric values.
+    Sum,
 }

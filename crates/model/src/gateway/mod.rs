@@ -3,21 +3,39 @@
 //! Two stages. [`GatewayDocument`] mirrors what was written, references included. [`GatewayDocument::resolve`] turns it
 //! into a [`GatewaySpec`], which holds values only and is ready to be planned. [`GatewayView`] is what every read shows:
 //! declared and live halves merged, in the form that may be sent back unchanged.
+//!
+//! ```text
+//! text --read--> GatewayDocument --resolve--> GatewaySpec --(control: plan)--> GatewayView --write--> JSON
+//!   ^                                             |                                              |
+//!   |                                             +-- stored: the declared half, kept exactly    |
+//!   +----------------------------- sent back unchanged ------------------------------------------+
+//! ```
+
+mod balance;
+mod host;
+mod read;
+mod resolve;
+mod stored;
+mod weights;
+mod write;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::condition::Condition;
 use crate::name::{GatewayName, RoutePath};
 use crate::percent::Percent;
 use crate::port::Port;
-use crate::problem::Problems;
 use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 
+pub use crate::gateway::host::{External, HostFormats, automatic_host, external, host_name};
+pub use crate::gateway::weights::complete_weights;
+
 /// Stickiness of a gateway (section 12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sticky {
     /// A client stays on the same route.
@@ -27,7 +45,7 @@ pub enum Sticky {
 }
 
 /// How a route chooses one of its targets (section 13, R10).
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Balance {
     /// `default` or unset: round robin for http, least connections for tcp.
     #[default]
@@ -71,7 +89,7 @@ impl fmt::Display for Balance {
 }
 
 /// Where clients reach a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAddress {
     /// Host name or address.
     pub host: String,
@@ -195,23 +213,6 @@ pub trait References {
     fn condition(&self, name: &str) -> Option<Condition>;
     /// A stored rewrite.
     fn rewrite(&self, name: &str) -> Option<Rewrite>;
-}
-
-impl GatewayDocument {
-    /// Replaces references by copies of what they name, and checks again what only then can be checked.
-    ///
-    /// # Errors
-    /// Every unknown reference ("Artifact cannot be found: 'x'.") and the weight rule of section 5.
-    pub fn resolve(self, references: &dyn References) -> Result<GatewaySpec, Problems> {
-        let _ = references;
-        Err(Problems::default())
-    }
-}
-
-/// Section 7: fills in missing weights so that they add up to 100 % (or stay all zero).
-/// Input and output in route order; inputs sum to at most 100 %.
-pub fn complete_weights(given: &[Option<Percent>]) -> Vec<Percent> {
-    given.iter().map(|weight| weight.unwrap_or_default()).collect()
 }
 
 /// What a read of a gateway shows (section 4).
