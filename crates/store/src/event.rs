@@ -145,6 +145,6 @@ pub(crate) fn micros_floor(at: Timestamp) -> i64 {
     i64::try_from(at.as_nanosecond().div_euclid(1_000)).expect("a timestamp in microseconds fits 64 bits")
 }
 
-fn micros_ceil(at: Timestamp) -> i64 {
+pub(crate) fn micros_ceil(at: Timestamp) -> i64 {
     micros_floor(at) + i64::from(at.as_nanosecond().rem_euclid(1_000) != 0)
 }

@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod id;
 mod memory;
+mod sqlite;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -30,6 +31,7 @@ pub use crate::error::StoreError;
 pub use crate::event::{Aggregation, EventPage, Page, Pruned, Retention};
 pub use crate::id::EventIds;
 pub use crate::memory::MemoryStore;
+pub use crate::sqlite::SqliteStore;
 
 /// What every store can do. Object safe: the rest of the program holds an `Arc<dyn Store>`.
 pub trait Store: Send + Sync + 'static {
