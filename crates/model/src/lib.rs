@@ -17,6 +17,7 @@ pub mod condition;
 pub mod matcher;
 pub mod rewrite;
 pub mod selector;
+pub mod syntax;
 
 pub mod artifact;
 pub mod event;

@@ -1,11 +1,18 @@
 //! Path rewrites (spec: gateways 14, R34).
+//!
+//! ```text
+//! /v2%[path] if path_beg /api
+//! |- NEW: parts of the new path   |- COND: when it applies
+//! ```
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Expression;
-use crate::selector::SyntaxError;
+use crate::syntax::SyntaxError;
+
+mod parse;
 
 /// A path rewrite `NEW if COND`, with its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +52,8 @@ impl Rewrite {
     /// # Errors
     /// Where and what.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let _ = text;
-        Err(SyntaxError { offset: 0, message: "not yet".into() })
+        let (template, condition) = parse::rewrite(text)?;
+        Ok(Self { text: text.to_owned(), template, condition })
     }
 
     /// The text as written.
@@ -80,6 +87,9 @@ impl Serialize for Rewrite {
 impl<'de> Deserialize<'de> for Rewrite {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(error.message))
+        Self::parse(&text).map_err(|error| serde::de::Error::custom(error.describe(&text)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,14 @@
 
 use ipnet::IpNet;
 
-/// One raw matcher, for example `hdr_sub(user-agent) -i Android`.
+use crate::syntax::{SyntaxError, check_length, pattern};
+
+mod parse;
+mod print;
+
+/// One raw matcher. Prints as text that [`Matcher::parse`] reads back to the same value.
+///
+/// Example: `hdr_sub(user-agent) -i Android`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matcher {
     /// What is looked at.
@@ -106,3 +113,26 @@ pub enum Relation {
     /// `le`.
     LessOrEqual,
 }
+
+impl Matcher {
+    /// Parses one raw matcher, without the angle brackets around it.
+    ///
+    /// # Errors
+    /// Where and which part is not supported.
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        check_length(text, "raw matcher")?;
+        parse::matcher(text)
+    }
+}
+
+/// Compiles a regular expression of [`Comparison::Regex`], or of a rewrite, with the limits under which it was checked when
+/// it was parsed: an unanchored search over bytes in linear time, with ASCII classes.
+///
+/// # Errors
+/// For an expression that did not come from a parsed matcher or rewrite: where and what.
+pub fn compile_regex(pattern: &str, ignore_case: bool) -> Result<regex::bytes::Regex, SyntaxError> {
+    pattern::bytes(pattern, ignore_case)
+}
+
+#[cfg(test)]
+mod tests;

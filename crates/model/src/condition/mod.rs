@@ -1,11 +1,23 @@
 //! The condition language (spec: gateways 10): which requests a route takes before weights are looked at.
+//!
+//! ```text
+//! user-agent == Safari and not < path_beg /admin >
+//!   |- text -> Expression (and, or, not over tests) -> evaluated per request by crate `routing`
+//! ```
+//!
+//! [`parse`]: text to tree, with positions. [`print`]: tree to canonical text.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::matcher::Matcher;
-use crate::selector::SyntaxError;
+use crate::syntax::SyntaxError;
+
+mod parse;
+mod print;
+
+pub(crate) use parse::expression;
 
 /// A parsed condition with the text it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +26,9 @@ pub struct Condition {
     expression: Expression,
 }
 
-/// The tree of a condition.
+/// The tree of a condition. At most [`crate::syntax::DEPTH_LIMIT`] levels deep, so walking it may recurse.
+///
+/// Prints as text that [`Condition::parse`] reads back to the same tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expression {
     /// Every part holds. At least two parts.
@@ -67,8 +81,7 @@ impl Condition {
     /// # Errors
     /// Where and what, with the supported forms.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        let _ = text;
-        Err(SyntaxError { offset: 0, message: "not yet".into() })
+        Ok(Self { text: text.to_owned(), expression: expression(text)? })
     }
 
     /// The text as written.
@@ -97,6 +110,9 @@ impl Serialize for Condition {
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| serde::de::Error::custom(error.message))
+        Self::parse(&text).map_err(|error| serde::de::Error::custom(error.describe(&text)))
     }
 }
+
+#[cfg(test)]
+mod tests;
