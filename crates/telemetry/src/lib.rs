@@ -1,1 +1,28 @@
-//! placeholder
+//! Exact counters and latency histograms for each gateway, route and instance, and what is derived from them.
+//!
+//! ```text
+//!  worker 0 --record--> shard 0 --+                       +--> totals(), prometheus()      since the start, exact
+//!  worker 1 --record--> shard 1 --+--> merged on reading -+
+//!  ...                            |    (a Series)         +--tick, once a second--> rings --> window()   the last 1 s .. 15 min
+//!                                                                                              |
+//!                                              rate, mean, percentiles, health, metric events <+
+//! ```
+//!
+//! Recording never blocks, and allocates only when a worker meets a series, or a range of latencies, for the first time: a
+//! series that never saw a request is about a hundred bytes. Nothing on the recording side is shared between workers.
+//!
+//! Every request counts once for its gateway, once for the route chosen and once for the instance. A request without a route is
+//! recorded for its gateway only, as [`Reason::NoTarget`](routing::decide::Reason::NoTarget), so
+//! `gateway = routes + refused` always.
+
+mod counters;
+mod histogram;
+mod outcome;
+mod registry;
+mod series;
+
+pub use crate::counters::Totals;
+pub use crate::histogram::Histogram;
+pub use crate::outcome::{Outcome, status_class};
+pub use crate::registry::{Key, SeriesTotals, Telemetry};
+pub use crate::series::Series;

@@ -1,0 +1,224 @@
+//! All series of the process, by gateway, route and instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use jiff::{SignedDuration, Timestamp};
+use model::name::{GatewayName, RoutePath};
+use model::port::Protocol;
+
+use crate::counters::Totals;
+use crate::series::Series;
+
+/// How long a series outlives what it counts: as long as the longest window.
+const LINGER: SignedDuration = SignedDuration::from_mins(15);
+
+/// Names one series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A gateway.
+    Gateway(GatewayName),
+    /// A route of a gateway.
+    Route(GatewayName, RoutePath),
+    /// An instance (target) of a route, by its id.
+    Instance(GatewayName, RoutePath, String),
+}
+
+/// Totals of one series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeriesTotals {
+    /// Which.
+    pub key: Key,
+    /// Name for people: of an instance its own, else the path or name.
+    pub name: String,
+    /// What the gateway speaks.
+    pub protocol: Protocol,
+    /// The counts.
+    pub totals: Totals,
+}
+
+/// The one place where traffic is counted. Handles to series are taken when a table is applied, and used without it.
+#[derive(Debug)]
+pub struct Telemetry {
+    workers: usize,
+    gateways: RwLock<BTreeMap<GatewayName, GatewayEntry>>,
+}
+
+#[derive(Debug)]
+struct GatewayEntry {
+    series: Tracked,
+    protocol: Protocol,
+    routes: BTreeMap<RoutePath, RouteEntry>,
+}
+
+#[derive(Debug)]
+struct RouteEntry {
+    series: Tracked,
+    instances: BTreeMap<Box<str>, InstanceEntry>,
+}
+
+#[derive(Debug)]
+struct InstanceEntry {
+    series: Tracked,
+    name: Box<str>,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    series: Arc<Series>,
+    /// Since when the thing it counts is gone.
+    absent: Option<Timestamp>,
+}
+
+impl Telemetry {
+    /// For `workers` threads that record, numbered from 0.
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self { workers, gateways: RwLock::new(BTreeMap::new()) })
+    }
+
+    /// The series of a gateway; a new one when there is none.
+    pub fn gateway(&self, name: &GatewayName, protocol: Protocol) -> Arc<Series> {
+        if let Some(entry) = self.read().get(name)
+            && entry.protocol == protocol
+        {
+            return Arc::clone(&entry.series.series);
+        }
+        let mut gateways = self.write();
+        let entry = self.gateway_entry(&mut gateways, name);
+        entry.protocol = protocol;
+        Arc::clone(&entry.series.series)
+    }
+
+    /// The series of a route; a new one when there is none.
+    pub fn route(&self, gateway: &GatewayName, route: &RoutePath) -> Arc<Series> {
+        let known = self.read().get(gateway).and_then(|entry| {
+            let route = entry.routes.get(route)?;
+            Some(Arc::clone(&route.series.series))
+        });
+        known.unwrap_or_else(|| {
+            let mut gateways = self.write();
+            let entry = self.gateway_entry(&mut gateways, gateway);
+            Arc::clone(&self.route_entry(entry, route).series.series)
+        })
+    }
+
+    /// The series of an instance, by its id; a new one when there is none. `name` is for people.
+    pub fn instance(&self, gateway: &GatewayName, route: &RoutePath, id: &str, name: &str) -> Arc<Series> {
+        let known = self.read().get(gateway).and_then(|entry| {
+            let instance = entry.routes.get(route)?.instances.get(id)?;
+            (*instance.name == *name).then(|| Arc::clone(&instance.series.series))
+        });
+        known.unwrap_or_else(|| {
+            let mut gateways = self.write();
+            let entry = self.gateway_entry(&mut gateways, gateway);
+            let route = self.route_entry(entry, route);
+            let entry = route
+                .instances
+                .entry(id.into())
+                .or_insert_with(|| InstanceEntry { series: self.tracked(), name: name.into() });
+            entry.name = name.into();
+            Arc::clone(&entry.series.series)
+        })
+    }
+
+    /// The series with that key, when there is one.
+    pub fn series(&self, key: &Key) -> Option<Arc<Series>> {
+        let gateways = self.read();
+        let tracked = match key {
+            Key::Gateway(gateway) => &gateways.get(gateway)?.series,
+            Key::Route(gateway, route) => &gateways.get(gateway)?.routes.get(route)?.series,
+            Key::Instance(gateway, route, id) => {
+                &gateways.get(gateway)?.routes.get(route)?.instances.get(id.as_str())?.series
+            }
+        };
+        Some(Arc::clone(&tracked.series))
+    }
+
+    /// Totals of every series: each gateway, followed by its routes, each followed by its instances.
+    pub fn totals(&self) -> Vec<SeriesTotals> {
+        let mut all = Vec::new();
+        self.each(&mut |key, name, protocol, series| {
+            all.push(SeriesTotals { key, name: name.to_owned(), protocol, totals: series.totals() });
+        });
+        all
+    }
+
+    /// Forgets series that are not in `live`: not at once, but when they have been gone as long as the longest window reaches,
+    /// and nobody holds them any more (a connection that drains still counts). What remains keeps its totals, so instances may
+    /// come and go without end.
+    pub fn retain(&self, live: &BTreeSet<Key>, now: Timestamp) {
+        let mut gateways = self.write();
+        gateways.retain(|gateway, entry| {
+            entry.routes.retain(|route, entry| {
+                entry.instances.retain(|id, entry| {
+                    let key = Key::Instance(gateway.clone(), route.clone(), String::from(&**id));
+                    entry.series.stays(live.contains(&key), now)
+                });
+                let stays =
+                    entry.series.stays(live.contains(&Key::Route(gateway.clone(), route.clone())), now);
+                stays || !entry.instances.is_empty()
+            });
+            let stays = entry.series.stays(live.contains(&Key::Gateway(gateway.clone())), now);
+            stays || !entry.routes.is_empty()
+        });
+    }
+
+    /// Visits every series: each gateway, followed by its routes, each followed by its instances.
+    pub(crate) fn each(&self, visit: &mut dyn FnMut(Key, &str, Protocol, &Series)) {
+        for (gateway, entry) in self.read().iter() {
+            let protocol = entry.protocol;
+            visit(Key::Gateway(gateway.clone()), gateway.as_str(), protocol, &entry.series.series);
+            for (route, entry) in &entry.routes {
+                let key = Key::Route(gateway.clone(), route.clone());
+                visit(key, route.as_str(), protocol, &entry.series.series);
+                for (id, entry) in &entry.instances {
+                    let key = Key::Instance(gateway.clone(), route.clone(), String::from(&**id));
+                    visit(key, &entry.name, protocol, &entry.series.series);
+                }
+            }
+        }
+    }
+
+    fn gateway_entry<'a>(
+        &self,
+        gateways: &'a mut BTreeMap<GatewayName, GatewayEntry>,
+        name: &GatewayName,
+    ) -> &'a mut GatewayEntry {
+        gateways.entry(name.clone()).or_insert_with(|| GatewayEntry {
+            series: self.tracked(),
+            protocol: Protocol::Http,
+            routes: BTreeMap::new(),
+        })
+    }
+
+    fn route_entry<'a>(&self, gateway: &'a mut GatewayEntry, route: &RoutePath) -> &'a mut RouteEntry {
+        gateway
+            .routes
+            .entry(route.clone())
+            .or_insert_with(|| RouteEntry { series: self.tracked(), instances: BTreeMap::new() })
+    }
+
+    fn tracked(&self) -> Tracked {
+        Tracked { series: Arc::new(Series::new(self.workers)), absent: None }
+    }
+
+    // Nothing panics while it holds the lock, and an entry is whole at any moment: a poisoned lock is as good as another.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<GatewayName, GatewayEntry>> {
+        self.gateways.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<GatewayName, GatewayEntry>> {
+        self.gateways.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tracked {
+    fn stays(&mut self, live: bool, now: Timestamp) -> bool {
+        if live {
+            self.absent = None;
+            return true;
+        }
+        let since = *self.absent.get_or_insert(now);
+        now.duration_since(since) < LINGER || Arc::strong_count(&self.series) > 1
+    }
+}

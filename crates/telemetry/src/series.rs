@@ -1,0 +1,86 @@
+//! One thing that is counted: a gateway, a route or an instance.
+
+use std::sync::OnceLock;
+
+use crate::counters::{Ownership, Shard, Totals};
+use crate::histogram::Histogram;
+use crate::outcome::Outcome;
+
+/// Counters and latencies of one gateway, route or instance. Handles are kept beside the routing table; recording through one
+/// takes no lock.
+///
+/// `worker` is the number of the calling thread, from 0: each number belongs to one thread at a time, which makes counting a
+/// plain store. Threads that have no number of their own pass any number from the `workers` of
+/// [`Telemetry::new`](crate::Telemetry::new) upwards; they share a shard, at the price of atomic additions.
+#[derive(Debug)]
+pub struct Series {
+    /// One for each worker, and the shared one.
+    shards: Box<[OnceLock<Box<Shard>>]>,
+}
+
+impl Series {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { shards: (0..=workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Counts a request, or a tcp connection, that has ended.
+    pub fn record(&self, worker: usize, outcome: &Outcome) {
+        let (shard, ownership) = self.shard(worker);
+        shard.record(outcome, ownership);
+    }
+
+    /// Counts bytes of something that goes on for long, as they pass; leave them out of its outcome.
+    pub fn bytes(&self, worker: usize, received: u64, sent: u64) {
+        let (shard, ownership) = self.shard(worker);
+        shard.bytes(received, sent, ownership);
+    }
+
+    /// A request begins: in flight until [`Series::end`].
+    pub fn begin(&self, worker: usize) {
+        let (shard, ownership) = self.shard(worker);
+        shard.begin(ownership);
+    }
+
+    /// A request that began has ended, on whichever worker.
+    pub fn end(&self, worker: usize) {
+        let (shard, ownership) = self.shard(worker);
+        shard.end(ownership);
+    }
+
+    /// A connection is open until [`Series::closed`].
+    pub fn opened(&self, worker: usize) {
+        let (shard, ownership) = self.shard(worker);
+        shard.opened(ownership);
+    }
+
+    /// A connection is closed.
+    pub fn closed(&self, worker: usize) {
+        let (shard, ownership) = self.shard(worker);
+        shard.closed(ownership);
+    }
+
+    /// Everything counted so far.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.live().for_each(|shard| shard.add_to(&mut totals));
+        totals
+    }
+
+    /// All latencies so far.
+    pub fn latencies(&self) -> Histogram {
+        let mut histogram = Histogram::default();
+        self.live().for_each(|shard| histogram.merge(&shard.latencies));
+        histogram
+    }
+
+    fn shard(&self, worker: usize) -> (&Shard, Ownership) {
+        let shared = self.shards.len() - 1;
+        let ownership = if worker < shared { Ownership::Sole } else { Ownership::Shared };
+        (self.shards[worker.min(shared)].get_or_init(Box::default), ownership)
+    }
+
+    /// The shards in use.
+    fn live(&self) -> impl Iterator<Item = &Shard> + Clone {
+        self.shards.iter().filter_map(OnceLock::get).map(|shard| &**shard)
+    }
+}
