@@ -500,3 +500,6 @@ fn located(error: ManifestError) -> Problems {
 fn failure(error: &dyn std::error::Error) -> Problems {
     Problem::new("io", "", format!("The manifest cannot be kept: {error}")).into()
 }
+
+#[cfg(test)]
+mod tests;

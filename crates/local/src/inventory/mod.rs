@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::manifest::{Format, ManifestError, Object, objects};
 
 /// Larger files are refused.
-const MAX_FILE: u64 = 256 * 1024 * 1024;
+const MAX_FILE: u64 = 128 * 1024 * 1024;
 /// A file that never gets quiet is read after this long all the same.
 const MAX_UNSETTLED: Duration = Duration::from_secs(3);
 /// Problems named in one message.

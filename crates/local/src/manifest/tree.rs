@@ -13,8 +13,8 @@ use super::ManifestError;
 
 /// Deeper nesting than this is refused. Kubernetes objects stay well below.
 const MAX_DEPTH: usize = 64;
-/// Nodes of one file, aliases counted each time they are used.
-const MAX_NODES: usize = 20_000_000;
+/// Nodes that aliases may add to one file: a short text must not become a huge tree.
+const MAX_ALIASED: usize = 500_000;
 
 /// Fields whose contents are never read. Only skipped when they hold a mapping or a sequence.
 const SKIPPED: [&str; 9] = [
@@ -122,7 +122,8 @@ fn parse_yaml(text: &str) -> Result<Vec<Node>, ManifestError> {
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| ManifestError {
-            line: error.marker().line(),
+            // The end of the text is reported one line behind it.
+            line: error.marker().line().min(text.lines().count()).max(1),
             message: format!("not valid YAML: {}", error.info()),
         })?;
         if event == Event::StreamEnd {
@@ -147,7 +148,7 @@ struct Builder {
     documents: Vec<Node>,
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
-    nodes: usize,
+    aliased: usize,
     /// Depth inside a subtree that is skipped.
     skipping: usize,
 }
@@ -188,7 +189,10 @@ impl Builder {
                 Some(node) => {
                     let mut node = node.clone();
                     node.line = line;
-                    self.nodes += count(&node);
+                    self.aliased += count(&node);
+                    if self.aliased > MAX_ALIASED {
+                        return Err(ManifestError { line, message: "the aliases stand for too much".into() });
+                    }
                     self.add(node, 0)
                 }
                 None => Err(ManifestError { line, message: "unknown alias".into() }),
@@ -223,10 +227,6 @@ impl Builder {
 
     /// Puts a finished node where it belongs.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), ManifestError> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(ManifestError { line: node.line, message: "too large".into() });
-        }
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }

@@ -44,8 +44,8 @@ pub(crate) fn plan(replicas: usize, recreate: bool, members: &[Member]) -> Steps
         steps.start = if any_old { 0 } else { replicas.saturating_sub(current) };
     } else {
         let ready = staying(true).filter(|(_, member)| member.ready).count().min(replicas);
-        // Old ones that serve are kept longest.
-        old.sort_by_key(|(at, member)| (member.ready, *at));
+        // Old ones that do not serve are of no use: they leave at once.
+        steps.stop.extend(old.extract_if(.., |(_, member)| !member.ready).map(|(at, _)| at));
         let kept = replicas - ready;
         steps.stop.extend(old.iter().take(old.len().saturating_sub(kept)).map(|(at, _)| *at));
         steps.start = replicas.saturating_sub(current);
