@@ -356,14 +356,6 @@ impl Engine {
 
     fn publish(&self) {
         let snapshot = self.snapshots.borrow().clone();
-        let statuses: Vec<WorkloadStatus> = self.workloads.values().map(Workload::status).collect();
-        self.statuses.send_if_modified(|old| {
-            let differs = **old != statuses;
-            if differs {
-                *old = Arc::new(statuses);
-            }
-            differs
-        });
         if snapshot.scan == 0 {
             return;
         }
@@ -381,6 +373,14 @@ impl Engine {
             let differs = **old != observation;
             if differs {
                 *old = Arc::new(observation);
+            }
+            differs
+        });
+        let statuses: Vec<WorkloadStatus> = self.workloads.values().map(Workload::status).collect();
+        self.statuses.send_if_modified(|old| {
+            let differs = **old != statuses;
+            if differs {
+                *old = Arc::new(statuses);
             }
             differs
         });
