@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::event::{Event, EventQuery, NewEvent, TimeBound, expand};
+use model::event::{AggregatorKind, Event, EventQuery, NewEvent, TimeBound, expand};
 use serde_json::Value;
 
 use crate::Revision;
@@ -76,6 +76,18 @@ impl Aggregation {
     }
 }
 
+impl From<AggregatorKind> for Aggregation {
+    fn from(kind: AggregatorKind) -> Self {
+        match kind {
+            AggregatorKind::Count => Self::Count,
+            AggregatorKind::Average => Self::Average,
+            AggregatorKind::Min => Self::Min,
+            AggregatorKind::Max => Self::Max,
+            AggregatorKind::Sum => Self::Sum,
+        }
+    }
+}
+
 /// How much of the event log to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -107,7 +119,7 @@ pub struct Pruned {
 /// Events that one call of pruning removes at most, so that it never holds up a commit for long.
 pub(crate) const PRUNE_BATCH: u64 = 200;
 
-/// Format of the events that Vamp writes.
+/// Version of the format of events that do not name one.
 const VERSION: &str = "1.0";
 
 /// The event as it is stored. Times are kept in microseconds: what was stored is what every later read shows.
@@ -115,7 +127,7 @@ pub(crate) fn stored(new: NewEvent, id: String, revision: Option<Revision>) -> E
     let timestamp = Timestamp::from_microsecond(micros_floor(new.timestamp)).unwrap_or(new.timestamp);
     Event {
         id,
-        version: VERSION.to_owned(),
+        version: new.version.unwrap_or_else(|| VERSION.to_owned()),
         tags: expand(&new.tags),
         value: new.value,
         timestamp,

@@ -37,6 +37,7 @@ pub(crate) fn event(second: i64, kind: &str, tags: &[&str], value: Option<Value>
         timestamp: at(second),
         kind: kind.into(),
         actor: Some("ann".into()),
+        version: None,
     }
 }
 
@@ -177,13 +178,14 @@ async fn events_get_ids_tags_and_revision(store: &dyn Store) {
             timestamp: precise,
             ..event(0, "archive", &["gateways:shop/9050", "x", "a:b:c"], Some(Value::Null))
         },
-        event(-60, "archive", &["late"], None),
+        NewEvent { version: Some("2.0".into()), ..event(-60, "archive", &["late"], None) },
     ];
     let stored = store.commit(commit).await.unwrap().events;
     let expected: BTreeSet<String> =
         ["gateways", "gateways:shop/9050", "x", "a", "a:b:c"].map(str::to_owned).into();
     assert_eq!(stored[0].tags, expected);
     assert_eq!((stored[0].revision, stored[0].version.as_str()), (Some(1), "1.0"));
+    assert_eq!(stored[1].version, "2.0", "as published");
     assert_eq!(stored[0].timestamp, "2026-03-01T10:00:00.123456Z".parse().unwrap());
     assert!(stored[0].id < stored[1].id, "in the order of the commit, whatever the times are");
     let alone =
