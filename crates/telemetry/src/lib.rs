@@ -15,14 +15,21 @@
 //! recorded for its gateway only, as [`Reason::NoTarget`](routing::decide::Reason::NoTarget), so
 //! `gateway = routes + refused` always.
 
-mod counters;
-mod histogram;
 mod outcome;
 mod registry;
 mod series;
+
+mod counters;
+mod histogram;
+
+mod ring;
+mod window;
+
+pub mod figures;
 
 pub use crate::counters::Totals;
 pub use crate::histogram::Histogram;
 pub use crate::outcome::{Outcome, status_class};
 pub use crate::registry::{Key, SeriesTotals, Telemetry};
 pub use crate::series::Series;
+pub use crate::window::Window;

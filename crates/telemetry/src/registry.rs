@@ -1,7 +1,7 @@
 //! All series of the process, by gateway, route and instance.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use model::name::{GatewayName, RoutePath};
@@ -9,6 +9,7 @@ use model::port::Protocol;
 
 use crate::counters::Totals;
 use crate::series::Series;
+use crate::window::Window;
 
 /// How long a series outlives what it counts: as long as the longest window.
 const LINGER: SignedDuration = SignedDuration::from_mins(15);
@@ -42,6 +43,29 @@ pub struct SeriesTotals {
 pub struct Telemetry {
     workers: usize,
     gateways: RwLock<BTreeMap<GatewayName, GatewayEntry>>,
+    seconds: Mutex<Seconds>,
+}
+
+/// Counts seconds steadily, whatever the clock does.
+#[derive(Debug, Default)]
+struct Seconds {
+    /// The second of the last tick on the clock.
+    clock: Option<i64>,
+    /// Seconds since the first tick.
+    passed: i64,
+}
+
+impl Seconds {
+    fn tick(&mut self, now: Timestamp) -> i64 {
+        let clock = now.as_second();
+        self.passed += match self.clock.replace(clock) {
+            None => 1,
+            // The clock was set: one second passed as far as anybody knows.
+            Some(before) if clock < before || clock > before + 3_600 => 1,
+            Some(before) => clock - before,
+        };
+        self.passed
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +97,7 @@ struct Tracked {
 impl Telemetry {
     /// For `workers` threads that record, numbered from 0.
     pub fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { workers, gateways: RwLock::new(BTreeMap::new()) })
+        Arc::new(Self { workers, gateways: RwLock::default(), seconds: Mutex::default() })
     }
 
     /// The series of a gateway; a new one when there is none.
@@ -134,6 +158,27 @@ impl Telemetry {
         Some(Arc::clone(&tracked.series))
     }
 
+    /// Closes the second: what was counted since the last call becomes part of the windows. Call it once a second; late and
+    /// missed calls lose nothing.
+    pub fn tick(&self, now: Timestamp) {
+        let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).tick(now);
+        // Not under the lock: a new table must not wait for all rings.
+        let mut busy = Vec::new();
+        self.visit(&mut |series| {
+            if !series.is_idle() {
+                busy.push(Arc::clone(series));
+            }
+        });
+        busy.iter().for_each(|series| series.roll(second));
+    }
+
+    /// What happened in the last `seconds` whole seconds (at most 900; beyond 60, to about 5 s), up to the last tick. `None` for a
+    /// series that there is not.
+    pub fn window(&self, key: &Key, seconds: u32) -> Option<Window> {
+        let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).passed;
+        Some(self.series(key)?.window(second, seconds))
+    }
+
     /// Totals of every series: each gateway, followed by its routes, each followed by its instances.
     pub fn totals(&self) -> Vec<SeriesTotals> {
         let mut all = Vec::new();
@@ -175,6 +220,16 @@ impl Telemetry {
                     let key = Key::Instance(gateway.clone(), route.clone(), String::from(&**id));
                     visit(key, &entry.name, protocol, &entry.series.series);
                 }
+            }
+        }
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Arc<Series>)) {
+        for entry in self.read().values() {
+            visit(&entry.series.series);
+            for entry in entry.routes.values() {
+                visit(&entry.series.series);
+                entry.instances.values().for_each(|entry| visit(&entry.series.series));
             }
         }
     }

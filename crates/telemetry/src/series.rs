@@ -1,10 +1,12 @@
 //! One thing that is counted: a gateway, a route or an instance.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::counters::{Ownership, Shard, Totals};
 use crate::histogram::Histogram;
 use crate::outcome::Outcome;
+use crate::ring::{LONGEST, Rings};
+use crate::window::Window;
 
 /// Counters and latencies of one gateway, route or instance. Handles are kept beside the routing table; recording through one
 /// takes no lock.
@@ -16,11 +18,13 @@ use crate::outcome::Outcome;
 pub struct Series {
     /// One for each worker, and the shared one.
     shards: Box<[OnceLock<Box<Shard>>]>,
+    /// From the first traffic on.
+    rings: Mutex<Option<Box<Rings>>>,
 }
 
 impl Series {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { shards: (0..=workers).map(|_| OnceLock::new()).collect() }
+        Self { shards: (0..=workers).map(|_| OnceLock::new()).collect(), rings: Mutex::new(None) }
     }
 
     /// Counts a request, or a tcp connection, that has ended.
@@ -71,6 +75,32 @@ impl Series {
         let mut histogram = Histogram::default();
         self.live().for_each(|shard| histogram.merge(&shard.latencies));
         histogram
+    }
+
+    /// True while nothing was ever counted.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live().next().is_none()
+    }
+
+    /// Closes the current second.
+    pub(crate) fn roll(&self, second: i64) {
+        if !self.is_idle() {
+            let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+            rings.get_or_insert_default().roll(self.live(), second);
+        }
+    }
+
+    /// The `seconds` up to and including `second`.
+    pub(crate) fn window(&self, second: i64, seconds: u32) -> Window {
+        let seconds = seconds.clamp(1, LONGEST as u32);
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        rings.as_ref().map_or_else(
+            || Window::empty(seconds),
+            |rings| {
+                let (frame, latencies) = rings.sum(second, seconds.into());
+                Window::new(seconds, &frame, &latencies)
+            },
+        )
     }
 
     fn shard(&self, worker: usize) -> (&Shard, Ownership) {
