@@ -135,4 +135,4 @@ pub fn compile_regex(pattern: &str, ignore_case: bool) -> Result<regex::bytes::R
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -63,24 +63,39 @@ fn template(text: &str) -> Result<Vec<Part>, SyntaxError> {
         } else if c == '%' {
             return cursor
                 .error("a single '%' starts a variable such as %[path]; write %% for a '%' of the path");
-        } else if !c.is_ascii_graphic() {
-            let shown = c.escape_debug();
-            return cursor.error(format!(
-                "a path cannot hold the character '{shown}'; write it percent-encoded, with %%"
-            ));
-        } else if matches!(c, '?' | '#') {
-            return cursor.error(format!(
-                "a rewrite changes only the path, and '{c}' ends it; the query stays as it is"
-            ));
         } else {
+            push_encoded(&mut literal, c).map_err(|error| error.shifted(at))?;
             cursor.bump();
-            literal.push(c);
         }
     }
     if !literal.is_empty() {
         parts.push(Part::Literal(literal));
     }
     Ok(parts)
+}
+
+/// Adds a character of the new path; one that a path cannot hold as it stands is percent-encoded.
+fn push_encoded(path: &mut String, c: char) -> Result<(), SyntaxError> {
+    match c {
+        '?' | '#' => Err(SyntaxError::new(
+            0,
+            format!("a rewrite changes only the path, and '{c}' would end it; the query stays as it is"),
+        )),
+        c if c.is_control() => {
+            Err(SyntaxError::new(0, format!("a path cannot hold the character '{}'", c.escape_debug())))
+        }
+        c if c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c) => {
+            path.push(c);
+            Ok(())
+        }
+        c => {
+            let mut buffer = [0; 4];
+            for byte in c.encode_utf8(&mut buffer).bytes() {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+            Ok(())
+        }
+    }
 }
 
 /// A variable whose `%[` at offset `open` has been taken.
@@ -139,33 +154,38 @@ fn replace(cursor: &mut Cursor<'_>, open: usize) -> Result<Part, SyntaxError> {
         return Err(SyntaxError::new(open, "expected ')]' at the end of %[path,regsub(RE,TEXT)]"));
     }
     let regex = pattern::bytes(&pattern, false).map_err(|error| error.shifted(start + lead))?;
-    if let Some(c) = replacement.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
-        return Err(SyntaxError::new(
-            text_at,
-            format!("a path cannot hold the character '{}'", c.escape_debug()),
-        ));
-    }
-    let mut rest = replacement.chars();
+    let replacement =
+        references(&replacement, regex.captures_len()).map_err(|error| error.shifted(text_at))?;
+    Ok(Part::PathReplace { pattern, replacement })
+}
+
+/// Checks the `\N` of a replacement against the number of groups and encodes the rest.
+fn references(text: &str, groups: usize) -> Result<String, SyntaxError> {
+    let mut replacement = String::new();
+    let mut rest = text.chars();
     while let Some(c) = rest.next() {
+        if c == '%' {
+            replacement.push(c);
+            continue;
+        }
         if c != '\\' {
+            push_encoded(&mut replacement, c)?;
             continue;
         }
         match rest.next().and_then(|digit| digit.to_digit(10)) {
-            Some(group) if (group as usize) < regex.captures_len() => {}
+            Some(group) if (group as usize) < groups => replacement.push_str(&format!("\\{group}")),
             Some(group) => {
                 let message =
                     format!("\\{group} refers to a group that the regular expression does not have");
-                return Err(SyntaxError::new(text_at, message));
+                return Err(SyntaxError::new(0, message));
             }
             None => {
-                return Err(SyntaxError::new(
-                    text_at,
-                    "'\\' must be followed by the number of a group, \\0 to \\9",
-                ));
+                let message = "'\\' must be followed by the number of a group, \\0 to \\9";
+                return Err(SyntaxError::new(0, message));
             }
         }
     }
-    Ok(Part::PathReplace { pattern, replacement })
+    Ok(replacement)
 }
 
 /// A regular expression up to a comma outside of its brackets, or in quotes; and the length of what stands before it.

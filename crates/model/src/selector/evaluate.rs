@@ -104,7 +104,11 @@ impl Node {
             }
             // No short cut: every side that holds adds its captures.
             Self::Or(parts) => {
-                parts.iter().fold(false, |any, part| part.holds(subject, member, captures) || any)
+                let mut any = false;
+                for part in parts {
+                    any |= part.holds(subject, member, captures);
+                }
+                any
             }
             Self::Not(part) => {
                 let holds = part.holds(subject, member, captures);

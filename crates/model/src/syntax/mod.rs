@@ -77,7 +77,7 @@ impl SyntaxError {
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
-        let start = if column - 1 > BEFORE { column - 1 - BEFORE } else { 0 };
+        let start = (column - 1).saturating_sub(BEFORE);
         let end = shown.len().min(column - 1 + AFTER);
         let (lead, trail) = (if start > 0 { "..." } else { "" }, if end < shown.len() { "..." } else { "" });
         let window: String = shown[start..end].iter().collect();

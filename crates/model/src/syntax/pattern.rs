@@ -1,8 +1,10 @@
 //! Regular expressions that users write: checked with positions, compiled with limits, run in linear time.
 
-use regex_syntax::ast::ErrorKind;
+use std::convert::Infallible;
+
+use regex_syntax::ast::{self, Ast, ClassPerl, ClassPerlKind, ClassSetItem, ErrorKind, Visitor};
+use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, HirKind};
-use regex_syntax::{Error, ParserBuilder};
 
 use super::SyntaxError;
 
@@ -46,8 +48,11 @@ impl Pattern {
     ///
     /// Offsets of errors count from the start of the pattern.
     pub(crate) fn new(text: &str, size_limit: usize) -> Result<Self, SyntaxError> {
-        let mut builder = ParserBuilder::new();
-        let hir = builder.nest_limit(NEST_LIMIT).build().parse(text).map_err(explain)?;
+        let tree = parse(text)?;
+        let hir = TranslatorBuilder::new()
+            .build()
+            .translate(text, &tree)
+            .map_err(|error| untranslatable(&error))?;
         let groups = hir.properties().explicit_captures_len();
         if groups > 1 {
             let message = format!(
@@ -58,12 +63,13 @@ impl Pattern {
         let program = match literal(&hir) {
             Some(literal) => Program::Literal(literal),
             None => {
-                let regex = regex::RegexBuilder::new(&format!(r"\A(?:{text})\z"))
-                    .size_limit(size_limit)
-                    .dfa_size_limit(DFA_SIZE_LIMIT)
-                    .nest_limit(NEST_LIMIT + 10)
-                    .build()
-                    .map_err(|error| refused(&error))?;
+                let regex =
+                    regex::RegexBuilder::new(&format!(r"\A(?:{})\z", with_ascii_classes(text, &tree)))
+                        .size_limit(size_limit)
+                        .dfa_size_limit(DFA_SIZE_LIMIT)
+                        .nest_limit(NEST_LIMIT + 10)
+                        .build()
+                        .map_err(|error| refused(&error))?;
                 Program::Regex { regex, captures: groups == 1 }
             }
         };
@@ -108,9 +114,14 @@ impl Eq for Pattern {}
 
 /// Compiles a regular expression over bytes, as matchers and rewrites use it: unanchored, ASCII classes.
 pub(crate) fn bytes(text: &str, ignore_case: bool) -> Result<regex::bytes::Regex, SyntaxError> {
-    let mut parser = ParserBuilder::new();
-    parser.nest_limit(NEST_LIMIT).unicode(false).utf8(false).case_insensitive(ignore_case);
-    parser.build().parse(text).map_err(explain)?;
+    let tree = parse(text)?;
+    TranslatorBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .case_insensitive(ignore_case)
+        .build()
+        .translate(text, &tree)
+        .map_err(|error| untranslatable(&error))?;
     regex::bytes::RegexBuilder::new(text)
         .unicode(false)
         .case_insensitive(ignore_case)
@@ -130,24 +141,73 @@ fn literal(hir: &Hir) -> Option<String> {
     }
 }
 
-/// A syntax error of the regular expression in our words.
-fn explain(error: Error) -> SyntaxError {
-    let (offset, why) = match &error {
-        Error::Parse(error) => (
-            error.span().start.offset,
-            match error.kind() {
-                ErrorKind::UnsupportedLookAround => "look-around is not supported".to_owned(),
-                ErrorKind::UnsupportedBackreference => "back-references are not supported".to_owned(),
-                ErrorKind::NestLimitExceeded(limit) => {
-                    format!("nested too deeply, at most {limit} levels are allowed")
-                }
-                kind => kind.to_string(),
-            },
-        ),
-        Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
-        _ => (0, "not supported".to_owned()),
-    };
-    SyntaxError::new(offset, format!("invalid regular expression: {why}"))
+/// Parses an expression; the errors are in our words.
+fn parse(text: &str) -> Result<Ast, SyntaxError> {
+    ast::parse::ParserBuilder::new().nest_limit(NEST_LIMIT).build().parse(text).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::UnsupportedLookAround => "look-around is not supported".to_owned(),
+            ErrorKind::UnsupportedBackreference => "back-references are not supported".to_owned(),
+            ErrorKind::NestLimitExceeded(limit) => {
+                format!("nested too deeply, at most {limit} levels are allowed")
+            }
+            kind => kind.to_string(),
+        };
+        SyntaxError::new(error.span().start.offset, format!("invalid regular expression: {why}"))
+    })
+}
+
+fn untranslatable(error: &regex_syntax::hir::Error) -> SyntaxError {
+    SyntaxError::new(error.span().start.offset, format!("invalid regular expression: {}", error.kind()))
+}
+
+/// The expression with `\d`, `\w` and `\s` written out as their ASCII members. That is what they mean in most engines, and
+/// their Unicode members would take a hundred times the space: `[\w.-]{1,63}` alone would not fit.
+fn with_ascii_classes(text: &str, tree: &Ast) -> String {
+    let Ok(classes) = ast::visit(tree, PerlClasses::default());
+    let mut written = String::with_capacity(text.len());
+    let mut at = 0;
+    for class in classes {
+        written.push_str(&text[at..class.span.start.offset]);
+        written.push_str(match (&class.kind, class.negated) {
+            (ClassPerlKind::Digit, false) => "[0-9]",
+            (ClassPerlKind::Digit, true) => "[^0-9]",
+            (ClassPerlKind::Space, false) => r"[\t\n\x0b\x0c\r\x20]",
+            (ClassPerlKind::Space, true) => r"[^\t\n\x0b\x0c\r\x20]",
+            (ClassPerlKind::Word, false) => "[0-9A-Za-z_]",
+            (ClassPerlKind::Word, true) => "[^0-9A-Za-z_]",
+        });
+        at = class.span.end.offset;
+    }
+    written.push_str(&text[at..]);
+    written
+}
+
+/// Collects the Perl classes of an expression in the order of their positions.
+#[derive(Default)]
+struct PerlClasses(Vec<ClassPerl>);
+
+impl Visitor for PerlClasses {
+    type Output = Vec<ClassPerl>;
+    type Err = Infallible;
+
+    fn finish(mut self) -> Result<Vec<ClassPerl>, Infallible> {
+        self.0.sort_by_key(|class| class.span.start.offset);
+        Ok(self.0)
+    }
+
+    fn visit_pre(&mut self, node: &Ast) -> Result<(), Infallible> {
+        if let Ast::ClassPerl(class) = node {
+            self.0.push((**class).clone());
+        }
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Infallible> {
+        if let ClassSetItem::Perl(class) = item {
+            self.0.push(class.clone());
+        }
+        Ok(())
+    }
 }
 
 /// An error of the compiler in our words; the syntax is fine by then.
