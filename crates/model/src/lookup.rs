@@ -19,7 +19,7 @@ pub fn route(gateway: &GatewayName, route: &RoutePath) -> String {
 }
 
 fn digest(name: &str) -> String {
-    let hash = Sha1::digest(format!("io.vamp.model.artifact.Gateway@{name}v1"));
+    let hash = Sha1::digest(format!("class io.vamp.model.artifact.Gateway@{name}v1"));
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     hex.trim_start_matches('0').to_owned()
 }

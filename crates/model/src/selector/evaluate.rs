@@ -14,8 +14,6 @@ struct Subject<'a> {
     instance: &'a Instance,
     /// The environment's own namespace.
     own_namespace: &'a str,
-    /// Address of the instance as text.
-    ip: Option<String>,
 }
 
 /// One member of the universe. A container without ports has no place for `port` and `index` to look at.
@@ -72,7 +70,7 @@ impl Selector {
                 return None;
             }
         }
-        Some(Subject { instance, own_namespace, ip: instance.ip.map(|ip| ip.to_string()) })
+        Some(Subject { instance, own_namespace })
     }
 
     fn holds<'a>(&'a self, subject: &'a Subject<'a>, member: Member<'a>, captures: &mut Vec<String>) -> bool {
@@ -137,7 +135,7 @@ impl Operand {
                 _ => false,
             },
             Self::Label { key, value } => label(key, value, instance, captures),
-            Self::Ip(pattern) => subject.ip.as_ref().is_some_and(|ip| text(pattern, ip, captures)),
+            Self::Ip(pattern) => instance.ip.is_some_and(|ip| text(pattern, &ip.to_string(), captures)),
             Self::Port(number) => member.port.is_some_and(|(_, port)| u32::from(port) == *number),
             Self::Index(number) => member.port.is_some_and(|(index, _)| u32::try_from(index) == Ok(*number)),
             Self::Constant(value) => *value,

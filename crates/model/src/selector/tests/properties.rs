@@ -1,7 +1,10 @@
 //! Properties of the selector language.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::prelude::*;
 
+use crate::instance::{Container, ContainerPort, Instance, InstanceKind};
 use crate::selector::{Namespace, Node, Operand, Selector, natural_order};
 use crate::syntax::pattern::Pattern;
 
@@ -45,7 +48,91 @@ fn node() -> impl Strategy<Value = Node> {
     })
 }
 
+/// Members of the pod of [`pod`] by port, with what was captured.
+type Found = BTreeMap<u16, BTreeSet<String>>;
+
+/// One pod with two containers; ports 1 to 3 in the first, 11 in the second.
+fn pod() -> Instance {
+    let ports = |numbers: &[u16]| {
+        numbers
+            .iter()
+            .map(|&number| ContainerPort { number, name: None, tcp: true, app_protocol: None })
+            .collect()
+    };
+    Instance {
+        kind: InstanceKind::Pod,
+        namespace: "ns".to_owned(),
+        name: "pod".to_owned(),
+        labels: [("a", "1"), ("b", "2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ip: Some([10, 0, 0, 1].into()),
+        ready: true,
+        exists: true,
+        containers: vec![
+            Container { name: "x".to_owned(), image: None, ports: ports(&[1, 2, 3]) },
+            Container { name: "y".to_owned(), image: None, ports: ports(&[11]) },
+        ],
+    }
+}
+
+/// An operand with the set that the table of section 8.3 gives for it.
+fn known_operand() -> impl Strategy<Value = (String, Found)> {
+    let found = |ports: &[u16], captures: &[&str]| -> Found {
+        let captures: BTreeSet<String> = captures.iter().map(|&text| text.to_owned()).collect();
+        ports.iter().map(|&port| (port, captures.clone())).collect()
+    };
+    let all = [1, 2, 3, 11];
+    prop::sample::select(vec![
+        ("true".to_owned(), found(&all, &[])),
+        ("false".to_owned(), found(&[], &[])),
+        ("port(2)".to_owned(), found(&[2], &[])),
+        ("index(0)".to_owned(), found(&[1, 11], &[])),
+        ("name((x))".to_owned(), found(&[1, 2, 3], &["x"])),
+        ("name((.*))".to_owned(), {
+            let mut each = found(&[1, 2, 3], &["x"]);
+            each.extend(found(&[11], &["y"]));
+            each
+        }),
+        ("label(a)((.*))".to_owned(), found(&all, &["1"])),
+        ("label((.*))((2))".to_owned(), found(&all, &["b=2"])),
+        ("label(c)((.*))".to_owned(), found(&[], &[])),
+    ])
+}
+
+/// Any expression, with the set that the table gives for it.
+fn known_expression() -> impl Strategy<Value = (String, Found)> {
+    known_operand().prop_recursive(5, 20, 2, |inner| {
+        let both = (inner.clone(), inner.clone());
+        prop_oneof![
+            both.clone().prop_map(|((a, left), (b, right))| {
+                let join =
+                    |(port, captures): (u16, BTreeSet<String>)| Some((port, &captures | right.get(&port)?));
+                (format!("({a}) && ({b})"), left.into_iter().filter_map(join).collect())
+            }),
+            both.prop_map(|((a, left), (b, right))| {
+                let mut found = left;
+                for (port, captures) in right {
+                    found.entry(port).or_default().extend(captures);
+                }
+                (format!("({a}) || ({b})"), found)
+            }),
+            inner.prop_map(|(a, found)| {
+                let others = [1, 2, 3, 11].into_iter().filter(|port| !found.contains_key(port));
+                (format!("!({a})"), others.map(|port| (port, BTreeSet::new())).collect())
+            }),
+        ]
+    })
+}
+
 proptest! {
+    /// Walking the tree per candidate finds what the set operations of section 8.3 find.
+    #[test]
+    fn combines_like_sets((text, expected) in known_expression()) {
+        prop_assume!(text.len() <= crate::syntax::TEXT_LIMIT);
+        let candidates = Selector::parse(&text).unwrap().candidates(&pod(), "ns");
+        let found: Found = candidates.into_iter().map(|candidate| (candidate.port, candidate.captures)).collect();
+        prop_assert_eq!(found, expected, "of {}", text);
+    }
+
     #[test]
     fn prints_back(node in node()) {
         let text = node.to_string();
