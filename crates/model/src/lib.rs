@@ -9,6 +9,8 @@
 //!                                     +-> Problems: everything that is wrong, each with path and position
 //! ```
 
+mod fields;
+
 pub mod name;
 pub mod percent;
 pub mod port;
