@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::problem::{Problem, Problems};
+use crate::syntax::closest;
 use crate::yaml::{Entry, Node, shorten};
 
 /// A map that is being read.
@@ -119,7 +120,8 @@ impl<'a> Fields<'a> {
 
     /// Refuses what is left over: one problem for the whole map.
     pub(crate) fn finish(self, problems: &mut Problems) {
-        let mut left = self.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(entry, _)| entry);
+        let mut left =
+            self.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(entry, _)| entry);
         let Some(first) = left.next() else { return };
         let object: Map<String, Value> = std::iter::once(first)
             .chain(left)
@@ -157,8 +159,10 @@ pub(crate) fn wrong_type(node: &Node, path: &str, expected: &str) -> Problem {
         Some((_, name)) => ("wrong-type", name),
     };
     let place = if path.matches('/').count() > 1 { format!(" ({path})") } else { String::new() };
-    let message =
-        format!("Unexpected type for path '{name}': expected {expected} but found {}{place}", node.describe());
+    let message = format!(
+        "Unexpected type for path '{name}': expected {expected} but found {}{place}",
+        node.describe()
+    );
     Problem::new(code, path, message).at(node.position)
 }
 
@@ -169,36 +173,4 @@ pub(crate) fn text<'a>(node: &'a Node, path: &str, problems: &mut Problems) -> O
         problems.push(wrong_type(node, path, "a text"));
     }
     text
-}
-
-/// The known key that a mistyped one most likely means.
-fn closest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
-    if key.chars().count() > 40 {
-        return None;
-    }
-    let best = known.iter().map(|candidate| (distance(key, candidate), *candidate)).min()?;
-    (best.0 <= 2 && best.0 * 2 < key.chars().count()).then_some(best.1)
-}
-
-/// Edits between two short words: insertions, deletions, replacements, swaps of neighbours.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for (j, cell) in rows[0].iter_mut().enumerate() {
-        *cell = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
 }

@@ -18,6 +18,11 @@ pub fn route(gateway: &GatewayName, route: &RoutePath) -> String {
     digest(&padded)
 }
 
+/// Id of a stored route, which stands in no gateway.
+pub fn stored_route(name: &str) -> String {
+    digest(&format!("*/*/*/*/{name}/*/*/*"))
+}
+
 fn digest(name: &str) -> String {
     let hash = Sha1::digest(format!("class io.vamp.model.artifact.Gateway@{name}v1"));
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -92,3 +92,15 @@ impl fmt::Display for RoutePath {
         f.write_str(&self.0)
     }
 }
+
+/// Checks the name of a passive artifact: one or more characters, none of white space, `/`, `[` and `]`.
+///
+/// # Errors
+/// A message for the user.
+pub fn artifact_name(text: &str) -> Result<String, String> {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '[' | ']');
+    if text.is_empty() || text.chars().any(bad) {
+        return Err("a name has one or more characters, none of white space, '/', '[' and ']'".into());
+    }
+    Ok(text.to_owned())
+}

@@ -149,7 +149,8 @@ impl Problems {
 
     fn sentences(&self) -> String {
         let shown = self.0.iter().take(MAX_SPELLED);
-        let mut text = shown.map(|problem| problem.message.trim_end_matches('.')).collect::<Vec<_>>().join(". ");
+        let mut text =
+            shown.map(|problem| problem.message.trim_end_matches('.')).collect::<Vec<_>>().join(". ");
         if let Some(more) = self.0.len().checked_sub(MAX_SPELLED).filter(|more| *more > 0) {
             text.push_str(&format!(". And {more} more"));
         }

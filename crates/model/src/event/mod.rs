@@ -1,6 +1,10 @@
 //! Events: everything observable (spec: automation 1, api 13).
 
 mod read;
+mod time;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

@@ -36,7 +36,8 @@ impl Balance {
 fn named(text: &str) -> Option<Balance> {
     if let Some(name) = text.strip_prefix("url_param") {
         let name = name.strip_prefix([' ', '\t'])?.trim();
-        let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '&' | '=' | '#'));
+        let valid =
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '&' | '=' | '#'));
         return valid.then(|| Balance::UrlParameter(name.to_owned()));
     }
     let name = text.strip_prefix("hdr(")?.strip_suffix(')')?.trim();

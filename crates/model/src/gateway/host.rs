@@ -149,7 +149,8 @@ fn expand(format: &str, values: &[(&str, &String)]) -> String {
         out.push_str(&rest[..at]);
         let after = &rest[at + 1..];
         let found = values.iter().find_map(|(name, value)| {
-            let braced = after.strip_prefix('{').and_then(|a| a.strip_prefix(name)).and_then(|a| a.strip_prefix('}'));
+            let braced =
+                after.strip_prefix('{').and_then(|a| a.strip_prefix(name)).and_then(|a| a.strip_prefix('}'));
             braced.or_else(|| after.strip_prefix(name)).map(|rest| (value, rest))
         });
         match found {

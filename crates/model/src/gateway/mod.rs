@@ -14,10 +14,15 @@
 mod balance;
 mod host;
 mod read;
+mod read_route;
 mod resolve;
+mod rules;
 mod stored;
 mod weights;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -32,7 +37,9 @@ use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 
 pub use crate::gateway::host::{External, HostFormats, automatic_host, external, host_name};
-pub use crate::gateway::weights::complete_weights;
+pub(crate) use crate::gateway::read::{only, refuse_import};
+pub(crate) use crate::gateway::read_route::{read_condition, read_rewrite, read_route};
+pub use crate::gateway::weights::{complete_weights, weights_add_up};
 
 /// Stickiness of a gateway (section 12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -120,6 +127,7 @@ pub struct GatewayDocument {
 
 /// A route of a document: written out, or the name of a stored route.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every route is written out")]
 pub enum RouteEntry {
     /// Name of a stored route.
     Reference(String),
@@ -166,42 +174,60 @@ pub struct RouteDocument {
 
 /// A gateway with every reference replaced by a copy. Weights are still as written: section 7 (missing weights) is
 /// applied by [`complete_weights`] when the gateway is planned, because R23 needs to know what was not given.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GatewaySpec {
     /// Identity.
     pub name: GatewayName,
     /// Free form.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
     /// Port; `None` or number 0 asks for an assigned one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
     /// Makes routes automatic.
+    #[serde(default, with = "stored::selector_text", skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// Routes in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<(RoutePath, RouteSpec)>,
     /// Stickiness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
     /// Virtual hosts as written, lower-cased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub virtual_hosts: Vec<String>,
     /// Given address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceAddress>,
 }
 
 /// A route without references.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RouteSpec {
     /// Share of traffic, when given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Percent>,
     /// Which requests it takes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
     /// Share of the matching requests, when given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition_strength: Option<Percent>,
     /// Choice of targets.
+    #[serde(
+        default,
+        with = "stored::balance_text",
+        skip_serializing_if = "stored::balance_text::is_default"
+    )]
     pub balance: Balance,
     /// Path rewrites in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewrites: Vec<Rewrite>,
     /// Explicit targets by selector.
+    #[serde(default, with = "stored::selector_text", skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// Free form.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::gateway::{GatewayView, RouteView, TargetView};
+use crate::gateway::{ConditionEntry, GatewayView, RewriteEntry, RouteDocument, RouteView, TargetView};
 use crate::lookup;
 use crate::name::RoutePath;
+use crate::selector::Selector;
 
 impl GatewayView {
     /// The expanded form that every read shows, fields in the order of the specification. It may be sent back unchanged.
@@ -26,25 +27,56 @@ impl GatewayView {
             "port": self.port.to_string(),
             "sticky": self.sticky,
             "virtual_hosts": self.virtual_hosts,
-            "selector": self.selector.as_ref().map(ToString::to_string),
+            "selector": self.selector.as_ref().map(Selector::text),
             "routes": routes,
         })
     }
 
     fn route_to_json(&self, path: &RoutePath, route: &RouteView) -> Value {
-        let condition = route.condition.as_ref().map(|condition| json!({"condition": condition.text()}));
-        let rewrites: Vec<Value> = route.rewrites.iter().map(|rewrite| json!({"path": rewrite.text()})).collect();
         json!({
             "metadata": route.metadata,
             "lookup_name": lookup::route(&self.name, path),
-            "selector": route.selector.as_ref().map(ToString::to_string),
+            "selector": route.selector.as_ref().map(Selector::text),
             "weight": route.weight.to_string(),
             "balance": route.balance.to_string(),
-            "condition": condition,
+            "condition": route.condition.as_ref().map(|condition| json!({"condition": condition.text()})),
             "condition_strength": route.condition_strength.to_string(),
-            "rewrites": rewrites,
+            "rewrites": route.rewrites.iter().map(|rewrite| json!({"path": rewrite.text()})).collect::<Vec<_>>(),
             "targets": route.targets.iter().map(TargetView::to_json).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl RouteDocument {
+    /// The form of a stored route, without name and kind. References stay references, and what was not given stays out:
+    /// a weight of 0 % would mean something else.
+    pub(crate) fn to_json(&self) -> Map<String, Value> {
+        let mut map = Map::new();
+        let mut add = |key: &str, value: Value| map.insert(key.to_owned(), value);
+        add("metadata", Value::Object(self.metadata.clone()));
+        add("selector", json!(self.selector.as_ref().map(Selector::text)));
+        if let Some(weight) = self.weight {
+            add("weight", json!(weight.to_string()));
+        }
+        add("balance", json!(self.balance.to_string()));
+        add(
+            "condition",
+            match &self.condition {
+                None => Value::Null,
+                Some(ConditionEntry::Inline(condition)) => json!({"condition": condition.text()}),
+                Some(ConditionEntry::Reference(name)) => json!({"reference": name}),
+            },
+        );
+        if let Some(strength) = self.condition_strength {
+            add("condition_strength", json!(strength.to_string()));
+        }
+        let rewrites = self.rewrites.iter().map(|rewrite| match rewrite {
+            RewriteEntry::Inline(rewrite) => json!({"path": rewrite.text()}),
+            RewriteEntry::Reference(name) => json!({"reference": name}),
+        });
+        add("rewrites", rewrites.collect());
+        add("targets", json!([]));
+        map
     }
 }
 

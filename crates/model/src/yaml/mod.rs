@@ -77,6 +77,23 @@ pub struct Entry {
 }
 
 impl Node {
+    /// A tree from a JSON value that is already in memory; every position is the start.
+    pub fn from_value(value: &Value) -> Self {
+        let position = Position { line: 1, column: 1 };
+        let scalar = |text: String| Content::Scalar { text, value: value.clone(), inset: None };
+        let content = match value {
+            Value::Array(elements) => Content::List(elements.iter().map(Self::from_value).collect()),
+            Value::Object(map) => Content::Map(
+                map.iter()
+                    .map(|(key, value)| Entry { key: key.clone(), position, value: Self::from_value(value) })
+                    .collect(),
+            ),
+            Value::String(text) => scalar(text.clone()),
+            other => scalar(other.to_string()),
+        };
+        Self { position, content }
+    }
+
     /// True for an absent or null value: `null` counts as absent everywhere.
     pub fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { value: Value::Null, .. })
