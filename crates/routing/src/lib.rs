@@ -6,10 +6,26 @@
 //!                       request head, dice --decide--> Decision { route, target, reason, cookies }
 //! ```
 //!
-//! No clock, randomness, socket or runtime: randomness comes in as [`Dice`], positions of the deterministic splits live
+//! No clock, randomness, socket or runtime: randomness comes in as [`decide::Dice`], positions of the deterministic splits live
 //! in atomics beside the table and survive a new revision.
 
 pub mod config;
-pub mod decide;
 pub mod request;
 pub mod table;
+
+pub mod decide;
+pub mod explain;
+
+mod balance;
+mod position;
+mod schedule;
+mod sticky;
+
+mod condition;
+mod matcher;
+mod rewrite;
+
+mod cookies;
+mod host;
+mod seen;
+mod text;
