@@ -333,7 +333,6 @@ fn comparison(
     suffix: Option<Method>,
     flags: &Flags,
 ) -> Result<Comparison, SyntaxError> {
-    let at = cursor.offset();
     let kind = kind(fetch);
     if kind == Kind::Boolean {
         return match flags.method {
@@ -372,7 +371,6 @@ fn comparison(
         };
         return cursor.error(format!("'{word}' needs at least one value, {way_out}"));
     }
-    debug_assert!(at <= cursor.offset());
     match kind {
         Kind::Number => return Ok(Comparison::Number(numbers(&words)?)),
         Kind::Address => return Ok(Comparison::Network(networks(&words)?)),
