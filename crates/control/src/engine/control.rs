@@ -1,0 +1,210 @@
+//! The handle that everybody else holds.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::event::{Event, EventQuery, NewEvent};
+use model::instance::Observation;
+use model::name::GatewayName;
+use routing::config::RoutingConfig;
+use store::{Aggregation, EventPage, Page, Store, StoreError};
+use tokio::sync::{broadcast, watch};
+
+use super::acks::{Acks, NotApplied, Receipt};
+use super::clock::Clock;
+use super::ring::{self, Ring};
+use crate::request::{Accepted, Refusal, RefusalKind, Request};
+use crate::settings::Settings;
+use crate::view::View;
+
+/// Events that a slow subscriber may lag behind before it loses some.
+const EVENT_BACKLOG: usize = 4096;
+
+/// The control plane of one environment. Clones are handles to the same one; it ends with the last of them.
+#[derive(Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+/// What the engine and its readers share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) published: watch::Sender<Arc<RoutingConfig>>,
+    pub(crate) events: broadcast::Sender<Arc<Event>>,
+    pub(crate) acks: Acks,
+    pub(crate) ring: Mutex<Ring>,
+}
+
+/// Why the control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// A record makes no sense. It was not touched.
+    #[error("the stored record '{kind}/{name}' cannot be read: {reason}")]
+    Record {
+        /// Kind of the record.
+        kind: String,
+        /// Name of the record.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Control {
+    /// Loads everything, publishes the configuration that was last in force, and starts to follow the platform.
+    ///
+    /// # Errors
+    /// The store cannot be read, or holds something that this version does not understand.
+    pub async fn start(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        observation: watch::Receiver<Arc<Observation>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Control, StartError> {
+        let _ = (settings, observation);
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            view: ArcSwap::default(),
+            published: watch::Sender::default(),
+            events: broadcast::Sender::new(EVENT_BACKLOG),
+            acks: Acks::new(),
+            ring: Mutex::new(Ring::new()),
+        });
+        Ok(Self { shared })
+    }
+
+    /// Everything that can be read, at one moment. Cheap.
+    pub fn view(&self) -> Arc<View> {
+        self.shared.view.load_full()
+    }
+
+    /// Makes a change: all of it, kept for good, or nothing. It is in [`Control::view`] and on its way to the proxies when this
+    /// returns. A request whose future is dropped may still be carried out.
+    ///
+    /// # Errors
+    /// Why it was not made.
+    pub async fn submit(&self, request: Request) -> Result<Accepted, Refusal> {
+        let _ = request;
+        Err(Refusal::new(RefusalKind::Unavailable, "not-ready", "The control plane is not ready yet."))
+    }
+
+    /// The configuration for proxies: always the newest.
+    pub fn published(&self) -> watch::Receiver<Arc<RoutingConfig>> {
+        self.shared.published.subscribe()
+    }
+
+    /// A proxy takes part from now on.
+    pub fn proxy_joined(&self, proxy: &str) {
+        self.shared.acks.joined(proxy);
+        self.shared.show_proxies();
+    }
+
+    /// A proxy is gone; nobody waits for it any more.
+    pub fn proxy_left(&self, proxy: &str) {
+        self.shared.acks.left(proxy);
+        self.shared.show_proxies();
+    }
+
+    /// A proxy serves `revision`, except for what `problems` say, for example that the port of a gateway is taken.
+    pub fn acknowledge(&self, proxy: &str, revision: u64, problems: Vec<(GatewayName, String)>) {
+        self.shared.acks.acknowledge(proxy, revision, problems);
+        self.shared.show_proxies();
+    }
+
+    /// Ends when every proxy serves `revision` or a later one.
+    ///
+    /// # Errors
+    /// After `timeout`: the proxies that do not.
+    pub async fn applied(&self, revision: u64, timeout: Duration) -> Result<Receipt, NotApplied> {
+        self.shared.acks.applied(revision, timeout).await
+    }
+
+    /// How the proxies took a revision; `None` when it is not among the last 1000 published ones.
+    pub fn receipt(&self, revision: u64) -> Option<Receipt> {
+        self.shared.acks.receipt(revision)
+    }
+
+    /// Events from now on, after they are stored. A reader that is too slow loses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.shared.events.subscribe()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// Publishes events that are not stored: metrics and health. They live for an hour.
+    pub async fn publish_transient(&self, events: Vec<NewEvent>) {
+        let now = self.shared.clock.now();
+        let published = self.shared.ring().publish(events, now);
+        for event in published {
+            // Without subscribers there is nobody to tell.
+            let _ = self.shared.events.send(event);
+        }
+    }
+
+    /// One page of the events that match, stored and transient ones together, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn query_events(&self, query: EventQuery, page: Page) -> Result<EventPage, StoreError> {
+        let ours = self.shared.ring().matching(&query);
+        ring::merged_page(self.shared.store.as_ref(), query, page, ours).await
+    }
+
+    /// One number over all events that match, stored and transient ones together.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn aggregate(
+        &self,
+        query: EventQuery,
+        aggregation: Aggregation,
+    ) -> Result<Option<f64>, StoreError> {
+        let ours = self.shared.ring().numbers(&query);
+        let store = &self.shared.store;
+        let sum = match aggregation {
+            Aggregation::Average if !ours.0.is_empty() => {
+                store.aggregate(query.clone(), Aggregation::Sum).await?
+            }
+            _ => None,
+        };
+        let stored = store.aggregate(query, aggregation).await?;
+        Ok(ring::join(aggregation, stored, sum, ours))
+    }
+
+    /// The events after the one with this id, stored and transient ones together, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn events_after(&self, id: &str, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        let ours = self.shared.ring().after(id, limit);
+        let stored = self.shared.store.events_after(id, limit).await?;
+        let mut events: Vec<_> = stored.into_iter().map(Arc::new).chain(ours).collect();
+        events.sort_by(|a, b| a.id.cmp(&b.id));
+        events.truncate(limit);
+        Ok(events)
+    }
+}
+
+impl Shared {
+    fn ring(&self) -> std::sync::MutexGuard<'_, Ring> {
+        // Nothing panics half-way through a change of the ring.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show_proxies(&self) {
+        self.view.rcu(|view| {
+            let proxies = Arc::new(self.acks.statuses());
+            View { proxies, ..View::clone(view) }
+        });
+    }
+}
