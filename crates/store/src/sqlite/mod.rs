@@ -204,3 +204,6 @@ impl SqliteStore {
         .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

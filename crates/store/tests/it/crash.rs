@@ -85,7 +85,7 @@ fn run_and_kill(folder: &Path, moment: Duration) -> Option<u64> {
         number.is_some()
     };
     let mut line = String::new();
-    if moment.as_micros() % 5 != 0 {
+    if !moment.as_micros().is_multiple_of(5) {
         while lines.read_line(&mut line).unwrap() > 0 && !note(&line) {
             line.clear();
         }
