@@ -139,8 +139,8 @@ impl Histogram {
     ) {
         for group in 0..GROUPS {
             let mut sums = [0; STEPS];
-            let any = lives.clone().fold(false, |any, live| live.add_group(group, &mut sums) || any);
-            if !any {
+            // `filter` and `count`, not `any`: all of them are to be added.
+            if lives.clone().filter(|live| live.add_group(group, &mut sums)).count() == 0 {
                 continue;
             }
             let mine = self.groups[group].get_or_insert_default();

@@ -31,6 +31,11 @@ impl Outcome {
     pub fn new(status: u16, reason: Reason, total: Duration) -> Self {
         Self { status, reason, total, first_byte: None, received: 0, sent: 0, retries: 0, error: None }
     }
+
+    /// The same with an error word.
+    pub fn with_error(self, word: &'static str) -> Self {
+        Self { error: Some(word), ..self }
+    }
 }
 
 /// Index of a status class: 1 to 5 for `1xx` to `5xx`, 0 for no status.

@@ -277,3 +277,6 @@ impl Tracked {
         now.duration_since(since) < LINGER || Arc::strong_count(&self.series) > 1
     }
 }
+
+#[cfg(test)]
+mod tests;

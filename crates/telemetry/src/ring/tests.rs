@@ -64,7 +64,7 @@ fn memory_is_bounded_for_any_traffic() {
     for second in 1..=1_000 {
         // Latencies all over the place: every step of many groups.
         for n in 0..700 {
-            record(&shard, 200, 1 << (n % 30) | n * 7 << (n % 20));
+            record(&shard, 200, (1 << (n % 30)) | ((n * 7) << (n % 20)));
         }
         rings.roll([&shard].into_iter(), second);
     }

@@ -1,0 +1,377 @@
+//! The Prometheus page: text format 0.0.4.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use model::name::{GatewayName, RoutePath};
+use model::percent::Percent;
+
+use crate::counters::Totals;
+use crate::names::{self, Family};
+use crate::outcome::REASONS;
+use crate::process::Process;
+use crate::registry::{Key, SeriesTotals, Telemetry};
+
+/// The media type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the page shows besides what is counted here; whoever asks for the page knows it.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Version of Vamp.
+    pub version: String,
+    /// Revision of the environment.
+    pub revision: u64,
+    /// Proxies with the revision that each serves.
+    pub proxies: Vec<(String, u64)>,
+    /// Configured weight of each route.
+    pub weights: Vec<(GatewayName, RoutePath, Percent)>,
+    /// Targets as the proxy sees them.
+    pub targets: Vec<TargetGauge>,
+}
+
+/// One target of a route.
+#[derive(Debug, Clone)]
+pub struct TargetGauge {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Route.
+    pub route: RoutePath,
+    /// Id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// True while it is held to be reachable.
+    pub up: bool,
+    /// Requests under way.
+    pub in_flight: u64,
+}
+
+/// Upper limits of the buckets.
+const LIMITS: [Duration; 14] = [
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_millis(2_500),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
+/// How far back observed weights look, in seconds.
+const OBSERVED: u32 = 60;
+
+const CLASS_NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Telemetry {
+    /// The page. Families of which there is nothing to say are left out.
+    pub fn prometheus(&self, gauges: &Gauges) -> String {
+        let mut page = Page { text: String::new() };
+        let all = self.totals();
+        page.about(gauges);
+        page.weights(&gauges.weights, &self.observed(&all));
+        page.requests(&all);
+        page.durations(self, &all);
+        page.routes(&all);
+        page.gateways(&all);
+        page.instances(&all);
+        page.targets(&gauges.targets);
+        page.process(Process::read());
+        page.text
+    }
+
+    /// Share of each route in percent, for gateways with traffic.
+    fn observed(&self, all: &[SeriesTotals]) -> Vec<(GatewayName, RoutePath, f64)> {
+        let requests: Vec<(&GatewayName, &RoutePath, u64)> = all
+            .iter()
+            .filter_map(|series| {
+                let Key::Route(gateway, route) = &series.key else { return None };
+                Some((gateway, route, self.window(&series.key, OBSERVED)?.requests))
+            })
+            .collect();
+        let mut sums: BTreeMap<&GatewayName, u64> = BTreeMap::new();
+        for (gateway, _, count) in &requests {
+            *sums.entry(gateway).or_default() += count;
+        }
+        let share = |(gateway, route, count): (&GatewayName, &RoutePath, u64)| {
+            let sum = sums.get(gateway).copied().filter(|sum| *sum > 0)?;
+            Some((gateway.clone(), route.clone(), (count as f64 * 1e4 / sum as f64).round() / 1e2))
+        };
+        requests.into_iter().filter_map(share).collect()
+    }
+}
+
+/// A family whose value is read off a row.
+type Column<T> = (&'static Family, fn(&T) -> u64);
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Writes a family, with its head when there is at least one sample.
+    fn family(&mut self, family: &Family, fill: impl FnOnce(&mut Samples<'_>)) {
+        let start = self.text.len();
+        let (name, kind) = (family.name, family.kind.as_str());
+        push(&mut self.text, format_args!("# HELP {name} "));
+        escape(&mut self.text, family.help, false);
+        push(&mut self.text, format_args!("\n# TYPE {name} {kind}\n"));
+        let head = self.text.len();
+        fill(&mut Samples { text: &mut self.text, family });
+        if self.text.len() == head {
+            self.text.truncate(start);
+        }
+    }
+
+    fn about(&mut self, gauges: &Gauges) {
+        self.family(&names::BUILD_INFO, |samples| samples.add(&[&gauges.version], 1));
+        self.family(&names::CONFIG_REVISION, |samples| samples.add(&[], gauges.revision));
+        self.family(&names::PROXY_REVISION, |samples| {
+            gauges.proxies.iter().for_each(|(proxy, revision)| samples.add(&[proxy], revision));
+        });
+    }
+
+    fn weights(
+        &mut self,
+        desired: &[(GatewayName, RoutePath, Percent)],
+        observed: &[(GatewayName, RoutePath, f64)],
+    ) {
+        self.family(&names::ROUTE_WEIGHT, |samples| {
+            for (gateway, route, weight) in desired {
+                let percent = f64::from(weight.hundredths()) / 100.0;
+                samples.add(&[gateway.as_str(), route.as_str(), "desired"], percent);
+            }
+            for (gateway, route, percent) in observed {
+                samples.add(&[gateway.as_str(), route.as_str(), "observed"], percent);
+            }
+        });
+    }
+
+    fn requests(&mut self, all: &[SeriesTotals]) {
+        self.family(&names::REQUESTS, |samples| {
+            for series in all {
+                let (gateway, route) = match &series.key {
+                    Key::Gateway(gateway) => (gateway, ""),
+                    Key::Route(gateway, route) => (gateway, route.as_str()),
+                    Key::Instance(..) => continue,
+                };
+                for (class, class_name) in CLASS_NAMES.iter().enumerate() {
+                    for reason in REASONS {
+                        // Of a gateway, only what no route counted; of a route, one line in any case, so that its first request is
+                        // seen as an increase.
+                        let no_route = reason == routing::decide::Reason::NoTarget;
+                        let first = class == 2 && reason == routing::decide::Reason::Weight;
+                        let count = series.totals.by(class, reason);
+                        let shown = if route.is_empty() { no_route && count > 0 } else { first || count > 0 };
+                        if shown {
+                            samples.add(&[gateway.as_str(), route, class_name, reason.as_str()], count);
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    fn durations(&mut self, telemetry: &Telemetry, all: &[SeriesTotals]) {
+        self.family(&names::REQUEST_DURATION, |samples| {
+            for (gateway, route, series) in busy_routes(all) {
+                let Some(live) = telemetry.series(&series.key) else { continue };
+                let latencies = live.latencies();
+                let labels = [gateway.as_str(), route.as_str()];
+                for (limit, count) in LIMITS.iter().zip(latencies.cumulative(&LIMITS)) {
+                    samples.bucket(&labels, &limit.as_secs_f64(), count);
+                }
+                samples.bucket(&labels, &"+Inf", latencies.count());
+                samples.sum_and_count(&labels, seconds(series.totals.total_nanos), latencies.count());
+            }
+        });
+        self.family(&names::FIRST_BYTE, |samples| {
+            for (gateway, route, SeriesTotals { totals, .. }) in busy_routes(all) {
+                let labels = [gateway.as_str(), route.as_str()];
+                samples.sum_and_count(&labels, seconds(totals.first_byte_nanos), totals.first_bytes);
+            }
+        });
+    }
+
+    fn routes(&mut self, all: &[SeriesTotals]) {
+        let counters: [Column<Totals>; 4] = [
+            (&names::REQUEST_BYTES, |totals| totals.received),
+            (&names::RESPONSE_BYTES, |totals| totals.sent),
+            (&names::RETRIES, |totals| totals.retries),
+            (&names::REROUTED, |totals| totals.by_reason(routing::decide::Reason::Rerouted)),
+        ];
+        for (family, count) in counters {
+            self.family(family, |samples| {
+                for (gateway, route, series) in busy_routes(all) {
+                    samples.add(&[gateway.as_str(), route.as_str()], count(&series.totals));
+                }
+            });
+        }
+    }
+
+    fn gateways(&mut self, all: &[SeriesTotals]) {
+        let gateways = || {
+            all.iter().filter_map(|series| match &series.key {
+                Key::Gateway(gateway) => Some((gateway.as_str(), series)),
+                _ => None,
+            })
+        };
+        self.family(&names::PROXY_ERRORS, |samples| {
+            for (gateway, series) in gateways() {
+                let mut errors = series.totals.errors.clone();
+                errors.sort_unstable();
+                errors.iter().for_each(|(word, count)| samples.add(&[gateway, word], count));
+            }
+        });
+        self.family(&names::IN_FLIGHT, |samples| {
+            gateways().for_each(|(gateway, series)| samples.add(&[gateway], series.totals.in_flight));
+        });
+        let counters: [Column<Totals>; 2] = [
+            (&names::CONNECTIONS, Totals::connections),
+            (&names::CONNECTIONS_OPENED, |totals| totals.connections_opened),
+        ];
+        for (family, count) in counters {
+            self.family(family, |samples| {
+                for (gateway, series) in gateways().filter(|(_, series)| series.totals.connections_opened > 0)
+                {
+                    samples.add(&[gateway, &series.protocol.to_string()], count(&series.totals));
+                }
+            });
+        }
+    }
+
+    fn instances(&mut self, all: &[SeriesTotals]) {
+        let instances = || {
+            all.iter().filter(|series| series.totals.requests() > 0).filter_map(|series| match &series.key {
+                Key::Instance(gateway, route, id) => {
+                    Some(([gateway.as_str(), route.as_str(), &series.name, id.as_str()], &series.totals))
+                }
+                _ => None,
+            })
+        };
+        self.family(&names::INSTANCE_REQUESTS, |samples| {
+            for ([gateway, route, name, id], totals) in instances() {
+                for (class, count) in
+                    CLASS_NAMES.iter().zip(totals.by_class()).filter(|(_, count)| *count > 0)
+                {
+                    samples.add(&[gateway, route, name, id, class], count);
+                }
+            }
+        });
+        self.family(&names::INSTANCE_DURATION, |samples| {
+            for (labels, totals) in instances() {
+                samples.sum_and_count(&labels, seconds(totals.total_nanos), totals.requests());
+            }
+        });
+    }
+
+    fn targets(&mut self, targets: &[TargetGauge]) {
+        let values: [Column<TargetGauge>; 2] = [
+            (&names::INSTANCE_UP, |target| target.up.into()),
+            (&names::INSTANCE_IN_FLIGHT, |target| target.in_flight),
+        ];
+        for (family, value) in values {
+            self.family(family, |samples| {
+                for target in targets {
+                    let TargetGauge { gateway, route, id, name, .. } = target;
+                    samples.add(&[gateway.as_str(), route.as_str(), name, id], value(target));
+                }
+            });
+        }
+    }
+
+    fn process(&mut self, process: Process) {
+        for (family, value) in [
+            (&names::PROCESS_CPU, process.cpu_seconds),
+            (&names::PROCESS_RESIDENT, process.resident_bytes),
+            (&names::PROCESS_VIRTUAL, process.virtual_bytes),
+            (&names::PROCESS_THREADS, process.threads),
+            (&names::PROCESS_START, process.start_seconds),
+            (&names::PROCESS_OPEN_FDS, process.open_files),
+            (&names::PROCESS_MAX_FDS, process.max_files),
+        ] {
+            self.family(family, |samples| value.iter().for_each(|value| samples.add(&[], value)));
+        }
+    }
+}
+
+/// The lines of one family.
+struct Samples<'a> {
+    text: &'a mut String,
+    family: &'a Family,
+}
+
+impl Samples<'_> {
+    fn add(&mut self, labels: &[&str], value: impl Display) {
+        self.line("", labels, None, value);
+    }
+
+    fn bucket(&mut self, labels: &[&str], limit: &dyn Display, count: u64) {
+        self.line("_bucket", labels, Some(limit), count);
+    }
+
+    fn sum_and_count(&mut self, labels: &[&str], sum: f64, count: u64) {
+        self.line("_sum", labels, None, sum);
+        self.line("_count", labels, None, count);
+    }
+
+    fn line(&mut self, suffix: &str, labels: &[&str], limit: Option<&dyn Display>, value: impl Display) {
+        debug_assert_eq!(labels.len(), self.family.labels.len(), "labels of {}", self.family.name);
+        push(self.text, format_args!("{}{suffix}", self.family.name));
+        let mut separator = '{';
+        for (name, label) in self.family.labels.iter().zip(labels) {
+            push(self.text, format_args!("{separator}{name}=\""));
+            escape(self.text, label, true);
+            self.text.push('"');
+            separator = ',';
+        }
+        if let Some(limit) = limit {
+            push(self.text, format_args!("{separator}le=\"{limit}\""));
+            separator = ',';
+        }
+        if separator == ',' {
+            self.text.push('}');
+        }
+        push(self.text, format_args!(" {value}\n"));
+    }
+}
+
+/// Routes that ever had traffic.
+fn busy_routes(all: &[SeriesTotals]) -> impl Iterator<Item = (&GatewayName, &RoutePath, &SeriesTotals)> {
+    all.iter().filter_map(|series| match &series.key {
+        Key::Route(gateway, route) if series.totals.requests() > 0 || series.totals.received > 0 => {
+            Some((gateway, route, series))
+        }
+        _ => None,
+    })
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("a String takes everything");
+}
+
+fn escape(text: &mut String, value: &str, quotes: bool) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '"' if quotes => text.push_str("\\\""),
+            c => text.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
