@@ -1,1 +1,235 @@
-//! placeholder
+//! The data plane: client connections in, target connections out, one immutable routing table between them.
+//!
+//! ```text
+//!            apply(config)                      +--------------- worker (one thread each) ----------------+
+//! control --> Proxy --> maintenance ==table==>  | listener -> connection -> exchange -> upstream          |
+//!                        names, ports, health   |   (h1: heads, framing)      |  decide(table, head, dice)  |
+//!                                               |                             +-> tunnel (upgrades, tcp)    |
+//!                                               +--------------------------------------------------------+
+//! ```
+//!
+//! What holds, whatever happens:
+//! - A request reads one table. [`Proxy::apply`] returns when no request will any more be sent to a target because of an older one.
+//! - A new table closes no connection; a port stays open as long as some gateway has it.
+//! - A worker shares nothing with others that changes per request, except the positions of the splits and counters.
+//! - What two readers might understand differently is refused, in requests and in responses (see [`h1`]).
+//!
+//! Start reading at [`Proxy`], then `connection`, then `exchange`.
+
+mod access_log;
+mod buffers;
+mod connection;
+mod exchange;
+mod forward;
+mod h1;
+mod health;
+mod listener;
+mod maintenance;
+mod meter;
+mod relay;
+mod reply;
+mod resolve;
+mod settings;
+mod stream;
+mod table;
+mod tcp;
+mod timer;
+mod tunnel;
+mod upstream;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::name::{GatewayName, RoutePath};
+use routing::config::RoutingConfig;
+use routing::table::RoutingTable;
+use telemetry::Telemetry;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use access_log::AccessLogger;
+use maintenance::{Command, Maintenance};
+use meter::Meters;
+use table::Table;
+use worker::{Message, Shared};
+
+pub use settings::{AccessLog, Limits, Settings};
+
+/// A running proxy. Clones are handles to the same one; it ends when the last is dropped.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    commands: mpsc::UnboundedSender<Command>,
+    current: Arc<ArcSwap<Table>>,
+    virtual_hosts: Option<SocketAddr>,
+}
+
+/// Why a proxy could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The virtual-host listener.
+    #[error(
+        "cannot listen on {0} for virtual hosts; choose another --virtual-host-listen or stop what uses it"
+    )]
+    VirtualHosts(SocketAddr, #[source] io::Error),
+    /// The access log.
+    #[error("cannot open the access log")]
+    AccessLog(#[source] io::Error),
+    /// A thread or its runtime.
+    #[error("cannot start a worker thread")]
+    Worker(#[source] io::Error),
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The revision now served.
+    pub revision: u64,
+    /// Gateways that are not served as asked, and why (a port that cannot be bound); the others are.
+    pub problems: Vec<(GatewayName, String)>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still busy at the deadline, and were cut.
+    pub cut: usize,
+}
+
+/// A target as the proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Route.
+    pub route: RoutePath,
+    /// Stable id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Address in use.
+    pub address: SocketAddr,
+    /// False while the proxy's own checks hold it down.
+    pub up: bool,
+    /// Requests or connections under way.
+    pub in_flight: u32,
+}
+
+impl Proxy {
+    /// Starts the workers. Nothing is served until the first [`Proxy::apply`], except that the virtual-host address is bound.
+    ///
+    /// # Errors
+    /// When the virtual-host address, the access log or a thread is not to be had.
+    pub fn start(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, StartError> {
+        let mut settings = settings;
+        settings.workers = settings.workers.clamp(1, 1024);
+        settings.limits.head_bytes = settings.limits.head_bytes.clamp(1024, 64 * 1024);
+        settings.limits.fields = settings.limits.fields.clamp(1, h1::head::MAX_FIELDS);
+        let mut virtual_hosts = Vec::new();
+        if let Some(address) = settings.virtual_host_listen {
+            virtual_hosts = listener::bind(address, settings.workers)
+                .map_err(|error| StartError::VirtualHosts(address, error))?;
+        }
+        let virtual_host_address = virtual_hosts.first().and_then(|socket| socket.local_addr().ok());
+        let log = settings
+            .access_log
+            .as_ref()
+            .map(AccessLogger::start)
+            .transpose()
+            .map_err(StartError::AccessLog)?;
+        let shared = Arc::new(Shared { settings: settings.clone(), log });
+        let workers = (0..settings.workers)
+            .map(|index| spawn_worker(index, &shared))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(StartError::Worker)?;
+        let current = Arc::new(ArcSwap::from_pointee(Table::default()));
+        let maintenance =
+            Maintenance::new(settings, Meters::new(telemetry), workers, Arc::clone(&current), virtual_hosts);
+        let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
+        Ok(Self { commands, current, virtual_hosts: virtual_host_address })
+    }
+
+    /// Puts a configuration in force. Returns when no request will any more be *sent* under an older one. If the future is dropped,
+    /// the configuration is applied all the same.
+    pub async fn apply(&self, config: Arc<RoutingConfig>) -> Applied {
+        let revision = config.revision;
+        let (done, applied) = oneshot::channel();
+        let asked = self.commands.send(Command::Apply { config, done });
+        let stopped = || Applied { revision, problems: Vec::new() };
+        match asked {
+            Ok(()) => applied.await.unwrap_or_else(|_| stopped()),
+            // A drained proxy sends no requests at all.
+            Err(_) => stopped(),
+        }
+    }
+
+    /// The table in force.
+    pub fn table(&self) -> Arc<RoutingTable> {
+        Arc::clone(&self.current.load().routing)
+    }
+
+    /// Where virtual hosts are served.
+    pub fn virtual_host_address(&self) -> Option<SocketAddr> {
+        self.virtual_hosts
+    }
+
+    /// All targets with their health, ordered by gateway; within one in the order of its routes.
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        let table = self.current.load();
+        let mut all = Vec::new();
+        for served in table.all() {
+            let config = &served.gateway.config;
+            for (route, compiled) in
+                served.routes.iter().zip(config.routes.iter().zip(&served.gateway.routes))
+            {
+                for (target, inner) in route.targets.iter().zip(&compiled.1.targets) {
+                    all.push(TargetStatus {
+                        gateway: config.name.clone(),
+                        route: compiled.0.path.clone(),
+                        id: inner.config.id.clone(),
+                        name: inner.config.name.clone(),
+                        address: target.address,
+                        up: !inner.state.down.load(Relaxed),
+                        in_flight: inner.state.in_flight.load(Relaxed),
+                    });
+                }
+            }
+        }
+        all.sort_by(|left, right| left.gateway.cmp(&right.gateway));
+        all
+    }
+
+    /// Stops accepting, closes what is idle, lets what is under way finish within `deadline`, and ends.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        let (done, drained) = oneshot::channel();
+        match self.commands.send(Command::Drain { deadline, done }) {
+            Ok(()) => drained.await.unwrap_or(Drained { cut: 0 }),
+            Err(_) => Drained { cut: 0 },
+        }
+    }
+}
+
+fn spawn_worker(index: usize, shared: &Arc<Shared>) -> io::Result<mpsc::UnboundedSender<Message>> {
+    // Unbounded in type only: maintenance waits for the answer to each message before it sends the next.
+    let (sender, messages) = mpsc::unbounded_channel();
+    let shared = Arc::clone(shared);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name(format!("vamp-proxy-{index}"))
+        .spawn(move || worker::run(index, shared, &runtime, messages))?;
+    Ok(sender)
+}
+
+fn spawn_maintenance(maintenance: Maintenance) -> io::Result<mpsc::UnboundedSender<Command>> {
+    let (sender, commands) = mpsc::unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new()
+        .name("vamp-proxy-care".into())
+        .spawn(move || LocalSet::new().block_on(&runtime, maintenance.run(commands)))?;
+    Ok(sender)
+}

@@ -1,1 +1,18 @@
-//! placeholder
+//! Helpers for tests: connections that speak byte by byte, and fake targets on loopback.
+
+pub mod target;
+pub mod wire;
+
+use std::time::{Duration, Instant};
+
+/// Waits for a condition, up to [`wire::PATIENCE`]. True when it came to hold.
+pub async fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + wire::PATIENCE;
+    while Instant::now() < end {
+        if holds() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holds()
+}

@@ -1,0 +1,182 @@
+//! One client connection: wait for a head without holding a buffer, run the exchange, and again.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::exchange::{self, Next, Scratch};
+use crate::h1::head::{Bounds, Progress};
+use crate::listener::Listener;
+use crate::reply::Own;
+use crate::stream::{Stream, Wait};
+use crate::timer::Watch;
+use crate::worker::Worker;
+
+/// A client connection and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener: Rc<Listener>,
+    pub(crate) stream: Stream,
+    pub(crate) watch: Watch,
+    pub(crate) peer: SocketAddr,
+    address: AddressText,
+}
+
+/// The address of a client as text, written once.
+#[derive(Debug)]
+struct AddressText {
+    bytes: [u8; 46],
+    length: u8,
+}
+
+impl Client {
+    /// Takes over an accepted connection, which counts against its listener from here on.
+    pub(crate) fn new(
+        worker: &Rc<Worker>,
+        listener: &Rc<Listener>,
+        stream: Stream,
+        peer: SocketAddr,
+    ) -> Self {
+        let mut address = AddressText { bytes: [0; 46], length: 0 };
+        let mut rest: &mut [u8] = &mut address.bytes;
+        // The longest address fits.
+        let _ = write!(rest, "{}", peer.ip().to_canonical());
+        address.length = 46 - rest.len() as u8;
+        Self {
+            worker: Rc::clone(worker),
+            listener: Rc::clone(listener),
+            stream,
+            watch: worker.sweeper.watch(listener.group()),
+            peer,
+            address,
+        }
+    }
+
+    /// The address without port.
+    pub(crate) fn address(&self) -> &str {
+        std::str::from_utf8(&self.address.bytes[..usize::from(self.address.length)]).unwrap_or_default()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.listener.closed();
+    }
+}
+
+/// Serves a client until one side has enough.
+pub(crate) async fn serve(client: Client) {
+    let mut left_over = None;
+    let mut first = true;
+    loop {
+        let (mut scratch, started) = match next_head(&client, left_over.take(), first).await {
+            Ok(head) => head,
+            Err(None) => return,
+            Err(Some(own)) => {
+                exchange::refuse_head(&client, own).await;
+                linger(&client).await;
+                return;
+            }
+        };
+        first = false;
+        let next = exchange::run(&client, &mut scratch, started).await;
+        match next {
+            Next::KeepAlive if scratch.advance() => left_over = Some(scratch),
+            Next::KeepAlive => client.worker.give_back(scratch),
+            Next::Linger => {
+                client.worker.give_back(scratch);
+                linger(&client).await;
+                return;
+            }
+            Next::Close => {
+                client.worker.give_back(scratch);
+                return;
+            }
+        }
+    }
+}
+
+/// Reads the next head. `Err(None)`: the connection ended between requests.
+async fn next_head(
+    client: &Client,
+    left_over: Option<Box<Scratch>>,
+    first: bool,
+) -> Result<(Box<Scratch>, Instant), Option<Own>> {
+    let limits = &client.worker.shared.settings.limits;
+    let bounds = Bounds { head: limits.head_bytes, target: limits.target_bytes, fields: limits.fields };
+    client.watch.set(if first { limits.head_timeout } else { limits.keep_alive_timeout });
+    let mut scratch = match left_over {
+        Some(scratch) => scratch,
+        None => first_bytes(client, first).await.ok_or(None)?,
+    };
+    let started = Instant::now();
+    if !first {
+        client.watch.set(limits.head_timeout);
+    }
+    let mut seen = 0;
+    loop {
+        // A head that trickles in is parsed again only when a line was completed: work stays in proportion to lines.
+        if seen == 0 || scratch.unread()[seen..].contains(&b'\n') {
+            match scratch.parse(bounds) {
+                Ok(Progress::Complete) => return Ok((scratch, started)),
+                Ok(Progress::Partial) => {}
+                Err(refusal) => return Err(Some(refusal.into())),
+            }
+        }
+        seen = scratch.unread().len();
+        if seen >= bounds.head {
+            return Err(Some(Own::HEAD_TOO_LARGE));
+        }
+        match client.stream.read(scratch.room(bounds.head), &client.watch).await {
+            Ok(0) | Err(Wait::Broken) => return Err(None),
+            Ok(read) => scratch.filled(read),
+            Err(Wait::TimedOut) => return Err(Some(Own::HEAD_TIMEOUT)),
+        }
+    }
+}
+
+/// Waits for the first bytes of a request. Space is taken only when there is something to read; a new connection is
+/// read before it is registered, since most clients speak at once.
+async fn first_bytes(client: &Client, first: bool) -> Option<Box<Scratch>> {
+    let mut try_first = first;
+    loop {
+        if !try_first {
+            client.watch.set_idle(!first);
+            let ready = client.stream.readable(&client.watch).await;
+            client.watch.set_idle(false);
+            ready.ok()?;
+        }
+        try_first = false;
+        let mut scratch = client.worker.scratch();
+        match client.stream.try_read(scratch.room(0)) {
+            Ok(0) => return None,
+            Ok(read) => {
+                scratch.filled(read);
+                return Some(scratch);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => client.worker.give_back(scratch),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Closes after the client has had a chance to read the answer: closing with unread input would make the kernel reset
+/// the connection, and the answer might be lost (RFC 9112, 9.6).
+async fn linger(client: &Client) {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const PLENTY: usize = 1024 * 1024;
+    client.stream.shutdown_write();
+    client.watch.set(PATIENCE);
+    let mut drained = 0;
+    while drained < PLENTY && client.stream.readable(&client.watch).await.is_ok() {
+        let mut buffer = client.worker.buffers.lend();
+        match client.stream.try_read(&mut buffer) {
+            Ok(0) => return,
+            Ok(read) => drained += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}

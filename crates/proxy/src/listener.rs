@@ -1,0 +1,224 @@
+//! Listening sockets: one for each worker and port (`SO_REUSEPORT`), opened once and kept whatever happens to the gateway
+//! behind the port. Only the pointer to what is served moves.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::port::Protocol;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+
+use crate::connection::{self, Client};
+use crate::reply::Own;
+use crate::stream::Stream;
+use crate::table::{Served, Table};
+use crate::tcp;
+use crate::worker::Worker;
+
+/// What a listener is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// The port of a gateway.
+    Port(u16),
+    /// The shared listener that routes by Host.
+    VirtualHosts,
+}
+
+/// A listener of one worker.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    key: Key,
+    group: u64,
+    port: u16,
+    /// `X-Forwarded-Port` and `X-Forwarded-Proto`, the same for every request.
+    forwarded: Vec<u8>,
+    served: RefCell<Option<Arc<Served>>>,
+    open: Cell<usize>,
+    stopping: Cell<bool>,
+    stop: Notify,
+}
+
+/// Connections waiting to be accepted.
+const BACKLOG: i32 = 4096;
+/// Connections accepted in one go before others get their turn.
+const BATCH: usize = 64;
+
+/// Opens a socket for each worker. A port that another socket listens on is refused, even where `SO_REUSEPORT` would let
+/// two programs share it unnoticed.
+pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let probe = socket(address, false)?;
+    probe.bind(&address.into())?;
+    probe.listen(1)?;
+    let address = match (address.port(), probe.local_addr()?.as_socket()) {
+        (0, Some(bound)) => bound,
+        _ => address,
+    };
+    drop(probe);
+    (0..workers.max(1))
+        .map(|_| {
+            let socket = socket(address, true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    // Inherited by accepted sockets.
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
+impl Listener {
+    /// Starts to accept on the worker's local set.
+    pub(crate) fn start(
+        worker: &Rc<Worker>,
+        key: Key,
+        group: u64,
+        socket: TcpListener,
+    ) -> io::Result<Rc<Self>> {
+        let port = socket.local_addr()?.port();
+        #[expect(
+            deprecated,
+            reason = "unsound only for types whose descriptor may change or close while registered; a `TcpListener` keeps its own"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let listener = Rc::new(Self {
+            key,
+            group,
+            port,
+            forwarded: format!("X-Forwarded-Port: {port}\r\nX-Forwarded-Proto: http\r\n").into_bytes(),
+            served: RefCell::new(None),
+            open: Cell::new(0),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
+        });
+        tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), socket));
+        Ok(listener)
+    }
+
+    /// Closes the socket after those who already wait in its queue were accepted. What is served stays as it is.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.notify_one();
+    }
+
+    /// Takes what this listener serves from a new table.
+    pub(crate) fn serve_from(&self, table: &Table) {
+        if let Key::Port(port) = self.key {
+            self.served.replace(table.on_port(port).cloned());
+        }
+    }
+
+    /// The gateway of this port; for the shared listener that of the host.
+    pub(crate) fn gateway(&self, worker: &Worker, host: &str) -> Option<Arc<Served>> {
+        match self.key {
+            Key::Port(_) => self.served.borrow().clone(),
+            Key::VirtualHosts => worker.table().virtual_host(host).cloned(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn group(&self) -> u64 {
+        self.group
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn forwarded(&self) -> &[u8] {
+        &self.forwarded
+    }
+
+    /// Counts a connection out.
+    pub(crate) fn closed(&self) {
+        self.open.set(self.open.get() - 1);
+    }
+
+    fn is_tcp(&self) -> bool {
+        self.served.borrow().as_ref().is_some_and(|served| served.protocol() == Protocol::Tcp)
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: AsyncFd<TcpListener>) {
+    let limits = &worker.shared.settings.limits;
+    let share = limits.connections.div_ceil(worker.shared.settings.workers.max(1));
+    loop {
+        // Looked at before the queue: what arrived until then is still accepted.
+        let last = listener.stopping.get();
+        let mut batch = 0;
+        let emptied = loop {
+            match acceptfrom_with(socket.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok((client, peer)) => {
+                    let stream = std::net::TcpStream::from(client);
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    let Some(peer) = peer else { continue };
+                    if listener.open.get() >= share {
+                        refuse(&stream);
+                        continue;
+                    }
+                    listener.open.set(listener.open.get() + 1);
+                    let client = Client::new(&worker, &listener, Stream::accepted(stream), peer);
+                    if listener.is_tcp() {
+                        tokio::task::spawn_local(tcp::serve(client));
+                    } else {
+                        tokio::task::spawn_local(connection::serve(client));
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => break true,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: connections wait in the queue until some are free again.
+                    tracing::warn!(port = listener.port, %error, "cannot accept connections");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            batch += 1;
+            if batch == BATCH {
+                break false;
+            }
+        };
+        if !emptied {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        if last {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = listener.stop.notified() => {}
+            ready = socket.readable() => match ready {
+                Ok(mut guard) => guard.clear_ready(),
+                Err(error) => {
+                    tracing::error!(port = listener.port, %error, "a listening socket failed");
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// Says that there are too many connections, without spending anything on this one.
+fn refuse(stream: &std::net::TcpStream) {
+    let mut reply = Vec::new();
+    Own::OVERLOAD.write(&mut reply, "Connection: close\r\n", true, b"");
+    // The socket is new: its buffer takes this, and if not, the close says enough.
+    let _ = SockRef::from(stream).send(&reply);
+}

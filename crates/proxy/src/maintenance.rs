@@ -1,0 +1,213 @@
+//! The one thread that changes things: it applies configurations, looks after names, health and ports, and ends the proxy.
+//!
+//! ```text
+//! Proxy --Command--> maintenance --Message--> worker 0..n
+//!                        |   <-------acks--------'
+//!                        +-- every 2 s: connect checks;  every 10 s: names, ports that could not be bound
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::name::GatewayName;
+use routing::config::RoutingConfig;
+use routing::decide::Dice;
+use routing::table::RoutingTable;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::health::{self, Healths};
+use crate::listener::{Key, bind};
+use crate::meter::Meters;
+use crate::resolve::Resolver;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::worker::{Chance, Message};
+use crate::{Applied, Drained};
+
+/// What the handle asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Apply { config: Arc<RoutingConfig>, done: oneshot::Sender<Applied> },
+    Drain { deadline: Duration, done: oneshot::Sender<Drained> },
+}
+
+/// State of the maintenance thread.
+pub(crate) struct Maintenance {
+    pub(crate) settings: Settings,
+    pub(crate) meters: Meters,
+    pub(crate) workers: Vec<mpsc::UnboundedSender<Message>>,
+    pub(crate) current: Arc<ArcSwap<Table>>,
+    pub(crate) virtual_hosts: Vec<std::net::TcpListener>,
+    config: Arc<RoutingConfig>,
+    resolver: Resolver,
+    healths: Healths,
+    dice: Chance,
+    bound: BTreeSet<u16>,
+    problems: BTreeMap<u16, String>,
+}
+
+impl Maintenance {
+    pub(crate) fn new(
+        settings: Settings,
+        meters: Meters,
+        workers: Vec<mpsc::UnboundedSender<Message>>,
+        current: Arc<ArcSwap<Table>>,
+        virtual_hosts: Vec<std::net::TcpListener>,
+    ) -> Self {
+        Self {
+            settings,
+            meters,
+            workers,
+            current,
+            virtual_hosts,
+            config: Arc::default(),
+            resolver: Resolver::default(),
+            healths: Healths::default(),
+            dice: Chance::new(),
+            bound: BTreeSet::new(),
+            problems: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until the proxy is drained or its last handle is gone.
+    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let every = |period: Duration| {
+            let period = period.max(Duration::from_millis(10));
+            let mut ticks = interval_at(Instant::now() + period, period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let limits = self.settings.limits.clone();
+        let mut checks = every(limits.health_interval);
+        let mut refreshes = every(limits.refresh_interval);
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Apply { config, done }) => {
+                        let applied = self.apply(config).await;
+                        // Whoever asked may have stopped waiting; the table is in force all the same.
+                        let _ = done.send(applied);
+                    }
+                    Some(Command::Drain { deadline, done }) => {
+                        let _ = done.send(self.drain(deadline).await);
+                        return;
+                    }
+                },
+                _ = checks.tick() => health::check_all(&self.current.load(), limits.health_interval),
+                _ = refreshes.tick() => self.refresh().await,
+            }
+        }
+    }
+
+    async fn apply(&mut self, config: Arc<RoutingConfig>) -> Applied {
+        const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
+        self.config = config;
+        self.resolver.look_up(&self.config, false, FIRST_LOOK_UP).await;
+        self.publish().await;
+        health::check_all(&self.current.load(), self.settings.limits.health_interval);
+        Applied { revision: self.config.revision, problems: self.problems() }
+    }
+
+    async fn refresh(&mut self) {
+        const LOOK_UP: Duration = Duration::from_secs(5);
+        let config = Arc::clone(&self.config);
+        let changed = self.resolver.look_up(&config, true, LOOK_UP).await;
+        if changed || !self.problems.is_empty() {
+            self.publish().await;
+        }
+    }
+
+    /// Compiles the configuration, binds what is new, and waits until every worker has it.
+    async fn publish(&mut self) {
+        let expanded = self.resolver.expand(&self.config);
+        let previous = self.current.load_full();
+        let dice = &mut self.dice;
+        let routing = RoutingTable::compile(&expanded, &previous.routing, &mut || dice.roll());
+        let table = Arc::new(Table::new(Arc::new(routing), &previous, &self.meters, &mut self.healths));
+
+        let wanted: BTreeSet<u16> = table.ports().map(|(port, _)| port).collect();
+        let remove: Vec<u16> = self.bound.difference(&wanted).copied().collect();
+        let mut add: Vec<Vec<(Key, std::net::TcpListener)>> =
+            self.workers.iter().map(|_| Vec::new()).collect();
+        if !self.virtual_hosts.is_empty() {
+            for (list, socket) in add.iter_mut().zip(self.virtual_hosts.drain(..)) {
+                list.push((Key::VirtualHosts, socket));
+            }
+        }
+        self.problems.retain(|port, _| wanted.contains(port));
+        for port in wanted {
+            if self.bound.contains(&port) {
+                continue;
+            }
+            let address = SocketAddr::new(self.settings.address, port);
+            match bind(address, self.workers.len()) {
+                Ok(sockets) => {
+                    self.bound.insert(port);
+                    self.problems.remove(&port);
+                    for (list, socket) in add.iter_mut().zip(sockets) {
+                        list.push((Key::Port(port), socket));
+                    }
+                }
+                Err(error) => {
+                    if self.problems.insert(port, format!("cannot listen on {address}: {error}")).is_none() {
+                        tracing::warn!(%address, %error, "a gateway port cannot be bound; it is tried again");
+                    }
+                }
+            }
+        }
+        let acks: Vec<_> = self
+            .workers
+            .iter()
+            .zip(add)
+            .map(|(worker, add)| {
+                let (done, ack) = oneshot::channel();
+                let remove = remove.iter().map(|port| Key::Port(*port)).collect();
+                let sent = worker.send(Message::Apply { table: Arc::clone(&table), add, remove, done });
+                (sent, ack)
+            })
+            .collect();
+        for (_, ack) in acks {
+            // A worker that is gone sends nothing to anyone.
+            let _ = ack.await;
+        }
+        for port in remove {
+            self.bound.remove(&port);
+        }
+        self.current.store(table);
+        drop(previous);
+        self.healths.prune();
+    }
+
+    fn problems(&self) -> Vec<(GatewayName, String)> {
+        let table = self.current.load();
+        let mut problems: Vec<_> = table
+            .ports()
+            .filter_map(|(port, name)| Some((name.clone(), self.problems.get(&port)?.clone())))
+            .collect();
+        problems.sort();
+        problems
+    }
+
+    async fn drain(&self, deadline: Duration) -> Drained {
+        let answers: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (done, answer) = oneshot::channel();
+                let sent = worker.send(Message::Drain { deadline, done });
+                (sent, answer)
+            })
+            .collect();
+        let mut cut = 0;
+        for (_, answer) in answers {
+            cut += answer.await.unwrap_or(0);
+        }
+        Drained { cut }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a proxy is started with.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Settings of a proxy; fixed while it runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Worker threads, each with its own listeners, pools and buffers.
+    pub workers: usize,
+    /// Address that gateway ports are bound on.
+    pub address: IpAddr,
+    /// Address of the shared listener that routes by Host; `None` for none.
+    pub virtual_host_listen: Option<SocketAddr>,
+    /// Limits and timeouts.
+    pub limits: Limits,
+    /// Clients that may ask with `Vamp-Debug: 1` who served them.
+    pub debug_sources: Vec<IpNet>,
+    /// One JSON line for each request (R44), off by default.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// Bounds of everything a peer can make grow or last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head; more is answered with 431. At least 1 KiB, at most 64 KiB.
+    pub head_bytes: usize,
+    /// Bytes of a request target; more is answered with 414.
+    pub target_bytes: usize,
+    /// Field lines of a head, at most 128.
+    pub fields: usize,
+    /// Open client connections of one listener.
+    pub connections: usize,
+    /// Time from the first byte of a head (or from the connection) to its end; then 408.
+    pub head_timeout: Duration,
+    /// Time a connection may wait for its next request.
+    pub keep_alive_timeout: Duration,
+    /// Time to connect to a target.
+    pub connect_timeout: Duration,
+    /// Time without any progress of a body, or until a response begins; then 408 or 504.
+    pub inactivity_timeout: Duration,
+    /// Time without any byte in either direction of an upgraded or tcp connection.
+    pub tunnel_timeout: Duration,
+    /// Retries of a request.
+    pub retries: u8,
+    /// Idle connections kept for each target address by each worker.
+    pub pool_size: usize,
+    /// How long they are kept.
+    pub pool_idle_timeout: Duration,
+    /// Gateways in a row that one request may pass.
+    pub hops: u32,
+    /// Time between two connect checks of a target.
+    pub health_interval: Duration,
+    /// Time between two look-ups of a host name, and between attempts to bind a port that was taken.
+    pub refresh_interval: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 32 * 1024,
+            target_bytes: 8 * 1024,
+            fields: 100,
+            connections: 50_000,
+            head_timeout: Duration::from_secs(5),
+            keep_alive_timeout: Duration::from_secs(50),
+            connect_timeout: Duration::from_secs(5),
+            inactivity_timeout: Duration::from_secs(50),
+            tunnel_timeout: Duration::from_secs(3600),
+            retries: 3,
+            pool_size: 256,
+            pool_idle_timeout: Duration::from_secs(30),
+            hops: 16,
+            health_interval: Duration::from_secs(2),
+            refresh_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            virtual_host_listen: None,
+            limits: Limits::default(),
+            debug_sources: loopback(),
+            access_log: None,
+        }
+    }
+}
+
+/// 127.0.0.0/8 and ::1.
+fn loopback() -> Vec<IpNet> {
+    ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect()
+}

@@ -1,0 +1,158 @@
+//! The routing table as the data plane holds it: every compiled gateway together with what belongs to it and must not be
+//! looked up for each request (telemetry series, target addresses, failure counters).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::name::GatewayName;
+use model::port::Protocol;
+use routing::config::{TargetAddress, TargetKind};
+use routing::decide::{Chosen, Reason};
+use routing::table::{Gateway, RoutingTable, Target};
+
+use crate::health::{Health, Healths};
+use crate::meter::{Meter, Meters};
+
+/// One revision, whole and immutable.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) routing: Arc<RoutingTable>,
+    by_name: HashMap<GatewayName, Arc<Served>>,
+    by_port: HashMap<u16, Arc<Served>>,
+}
+
+/// A compiled gateway and its companions; indices are those of [`Gateway::routes`].
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) meter: Meter,
+    pub(crate) routes: Vec<ServedRoute>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServedRoute {
+    pub(crate) meter: Meter,
+    pub(crate) targets: Vec<ServedTarget>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServedTarget {
+    pub(crate) meter: Meter,
+    pub(crate) address: SocketAddr,
+    pub(crate) health: Arc<Health>,
+}
+
+impl Table {
+    /// Puts the companions beside a compiled table. Gateways that the compiler took over unchanged keep theirs.
+    pub(crate) fn new(
+        routing: Arc<RoutingTable>,
+        previous: &Self,
+        meters: &Meters,
+        healths: &mut Healths,
+    ) -> Self {
+        let mut table = Self { routing: Arc::clone(&routing), ..Self::default() };
+        for gateway in routing.gateways() {
+            let name = &gateway.config.name;
+            let served = match previous.by_name.get(name) {
+                Some(served) if Arc::ptr_eq(&served.gateway, gateway) => Arc::clone(served),
+                _ => Arc::new(Served::new(Arc::clone(gateway), meters, healths)),
+            };
+            if let Some(port) = gateway.config.port {
+                table.by_port.insert(port, Arc::clone(&served));
+            }
+            table.by_name.insert(name.clone(), served);
+        }
+        table
+    }
+
+    /// The gateway on a port.
+    pub(crate) fn on_port(&self, port: u16) -> Option<&Arc<Served>> {
+        self.by_port.get(&port)
+    }
+
+    /// The gateway of a virtual host.
+    pub(crate) fn virtual_host(&self, host: &str) -> Option<&Arc<Served>> {
+        let gateway = self.routing.virtual_host(host)?;
+        self.by_name.get(&gateway.config.name).filter(|served| served.protocol() == Protocol::Http)
+    }
+
+    /// All gateways.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.by_name.values()
+    }
+
+    /// Ports to listen on, with the gateway that each belongs to.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (u16, &GatewayName)> {
+        self.by_port.iter().map(|(port, served)| (*port, &served.gateway.config.name))
+    }
+}
+
+impl Served {
+    fn new(gateway: Arc<Gateway>, meters: &Meters, healths: &mut Healths) -> Self {
+        let name = gateway.config.name.clone();
+        let routes = gateway
+            .routes
+            .iter()
+            .zip(&gateway.config.routes)
+            .map(|(route, config)| ServedRoute {
+                meter: meters.route(&name, &config.path),
+                targets: route
+                    .targets
+                    .iter()
+                    .map(|target| ServedTarget {
+                        meter: meters.target(&name, &config.path, &target.config),
+                        address: socket(&target.config.address),
+                        health: healths.of(target),
+                    })
+                    .collect(),
+            })
+            .collect();
+        Self { meter: meters.gateway(&name, gateway.config.protocol), gateway, routes }
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.gateway.config.protocol
+    }
+
+    pub(crate) fn target(&self, chosen: Chosen) -> &ServedTarget {
+        &self.routes[chosen.route].targets[chosen.target]
+    }
+
+    /// The compiled target of a choice.
+    pub(crate) fn compiled(&self, chosen: Chosen) -> &Target {
+        &self.gateway.routes[chosen.route].targets[chosen.target]
+    }
+
+    pub(crate) fn is_gateway(&self, chosen: Chosen) -> bool {
+        self.compiled(chosen).config.kind == TargetKind::Gateway
+    }
+
+    /// Where a choice made under `self` lives in a newer version of the gateway; `None` when it would not be made there any
+    /// more and the request must be decided again. Until a request is sent, the newest revision decides.
+    pub(crate) fn carry_over(&self, chosen: Chosen, reason: Reason, newer: &Self) -> Option<Chosen> {
+        let (old, new) = (&self.gateway.config, &newer.gateway.config);
+        let old_route = &old.routes[chosen.route];
+        let route = new.routes.iter().position(|route| route.path == old_route.path)?;
+        let new_route = &new.routes[route];
+        let allowed = match reason {
+            Reason::Condition => new_route.condition == old_route.condition && new_route.strength > 0,
+            Reason::Sticky => new.sticky == old.sticky && new.sticky_generation == old.sticky_generation,
+            Reason::Weight | Reason::Rerouted => new_route.weight > 0,
+            Reason::NoTarget => false,
+        };
+        // Rewrites are applied again when the head is written, so they may differ.
+        let wanted = &self.compiled(chosen).config;
+        let target =
+            newer.gateway.routes[route].targets.iter().position(|target| target.config == *wanted)?;
+        allowed.then_some(Chosen { route, target })
+    }
+}
+
+/// Host names are expanded before a table is compiled (see [`crate::resolve`]), so every target has an address.
+fn socket(address: &TargetAddress) -> SocketAddr {
+    match address {
+        TargetAddress::Socket(address) => *address,
+        TargetAddress::Name { port, .. } => SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), *port),
+    }
+}

@@ -1,0 +1,127 @@
+//! TCP gateways (spec: gateways 16, R36): each connection goes to one target.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use routing::decide::{Chosen, Reason, another_target, decide_connection};
+
+use crate::access_log::Entry;
+use crate::connection::Client;
+use crate::meter::Outcome;
+use crate::stream::Stream;
+use crate::table::Served;
+use crate::tunnel;
+
+/// Serves one connection.
+pub(crate) async fn serve(client: Client) {
+    let limits = client.worker.shared.settings.limits.clone();
+    let started = Instant::now();
+    let Some(mut served) = client.listener.gateway(&client.worker, "") else { return };
+    let source = client.peer.ip().to_canonical();
+    let decide_now =
+        |served: &Served| decide_connection(&served.gateway, source, &mut *client.worker.dice.borrow_mut());
+    let mut decision = decide_now(&served);
+    let mut generation = client.worker.generation();
+    let mut failed = Vec::new();
+    let mut outcome = Outcome::new(0, decision.reason, std::time::Duration::ZERO);
+    let mut connected = None;
+
+    while let Some(chosen) = decision.chosen {
+        let target = served.target(chosen);
+        client.watch.set(limits.connect_timeout);
+        let asked = Instant::now();
+        let result = client.watch.within(Stream::connect(target.address)).await;
+        // As for requests: a connection made under an older table is used only if the newest would allow it.
+        if generation != client.worker.generation() {
+            generation = client.worker.generation();
+            let Some(newer) = client.listener.gateway(&client.worker, "") else { break };
+            match served.carry_over(chosen, decision.reason, &newer) {
+                Some(carried) => decision.chosen = Some(carried),
+                None => {
+                    decision = decide_now(&newer);
+                    failed.clear();
+                    served = newer;
+                    continue;
+                }
+            }
+            served = newer;
+        }
+        let Some(chosen) = decision.chosen else { break };
+        let target = served.target(chosen);
+        if let Ok(Ok(stream)) = result {
+            target.health.connected();
+            connected = Some(asked.elapsed());
+            outcome.error = None;
+            let _busy = Busy::new(&client, &served, chosen);
+            let moved = tunnel::run(&client, &stream, limits.tunnel_timeout).await;
+            outcome.received = moved.received;
+            outcome.sent = moved.sent;
+            outcome.error = moved.timed_out.then_some("timeout");
+            break;
+        }
+        target.health.refused(&served.gateway.routes[chosen.route]);
+        outcome.error = Some("connect");
+        if outcome.retries >= limits.retries {
+            break;
+        }
+        outcome.retries += 1;
+        failed.push(chosen.target);
+        let mut dice = client.worker.dice.borrow_mut();
+        if let Some(target) = another_target(&served.gateway, chosen.route, &failed, &mut *dice) {
+            decision.chosen = Some(Chosen { route: chosen.route, target });
+        }
+    }
+    if decision.chosen.is_none() {
+        outcome.error = Some("no_target");
+    }
+    if outcome.error.is_some() {
+        // Nothing was served: a reset says so better than an orderly end.
+        client.stream.reset_on_close();
+    }
+    outcome.reason = if decision.chosen.is_none() { Reason::NoTarget } else { decision.reason };
+    outcome.total = started.elapsed();
+    let worker = client.worker.index;
+    served.meter.record(worker, &outcome);
+    if let Some(chosen) = decision.chosen {
+        served.routes[chosen.route].meter.record(worker, &outcome);
+        served.target(chosen).meter.record(worker, &outcome);
+    }
+    if let Some(log) = &client.worker.shared.log {
+        log.write(&Entry {
+            client: client.peer,
+            request: None,
+            served: Some(&served),
+            chosen: decision.chosen,
+            outcome: &outcome,
+            connected,
+        });
+    }
+}
+
+/// Counts a connection as under way.
+struct Busy<'a> {
+    client: &'a Client,
+    served: &'a Served,
+    chosen: Chosen,
+}
+
+impl<'a> Busy<'a> {
+    fn new(client: &'a Client, served: &'a Served, chosen: Chosen) -> Self {
+        let worker = client.worker.index;
+        served.compiled(chosen).state.in_flight.fetch_add(1, Relaxed);
+        served.meter.begin(worker);
+        served.routes[chosen.route].meter.begin(worker);
+        served.target(chosen).meter.begin(worker);
+        Self { client, served, chosen }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let worker = self.client.worker.index;
+        self.served.compiled(self.chosen).state.in_flight.fetch_sub(1, Relaxed);
+        self.served.meter.end(worker);
+        self.served.routes[self.chosen.route].meter.end(worker);
+        self.served.target(self.chosen).meter.end(worker);
+    }
+}

@@ -1,0 +1,184 @@
+//! Coarse deadlines. A timer for each wait of each request costs more than the waiting; here a connection has one deadline in
+//! a cell, and one task of the worker looks at all of them ten times a second, as long as there are connections.
+//!
+//! ```text
+//! connection --holds--> Watch --registered in--> Sweeper (one per worker)
+//!      every wait polls its socket first, then watch.poll_expired()
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// How often deadlines are looked at, and so how late they may fire.
+const TICK: Duration = Duration::from_millis(100);
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// All watches of a worker.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    start: Instant,
+    /// Milliseconds since `start`, as of the last tick.
+    now: Cell<u64>,
+    entries: RefCell<Vec<Rc<Entry>>>,
+    filled: Notify,
+}
+
+#[derive(Debug)]
+struct Entry {
+    index: Cell<usize>,
+    /// The listener that the connection came from.
+    group: u64,
+    at: Cell<u64>,
+    /// Waiting for a next request: nothing is lost when the connection is closed.
+    idle: Cell<bool>,
+    /// Asked to close when it is idle.
+    retiring: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The deadline of one connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    sweeper: Rc<Sweeper>,
+    entry: Rc<Entry>,
+}
+
+/// The deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expired;
+
+impl Sweeper {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            start: Instant::now(),
+            now: Cell::new(0),
+            entries: RefCell::default(),
+            filled: Notify::new(),
+        })
+    }
+
+    /// Registers a connection.
+    pub(crate) fn watch(self: &Rc<Self>, group: u64) -> Watch {
+        let mut entries = self.entries.borrow_mut();
+        if entries.is_empty() {
+            // The clock stands still while nobody needs it.
+            self.refresh();
+            self.filled.notify_one();
+        }
+        let entry = Rc::new(Entry {
+            index: Cell::new(entries.len()),
+            group,
+            at: Cell::new(NEVER),
+            idle: Cell::new(false),
+            retiring: Cell::new(false),
+            waker: RefCell::new(None),
+        });
+        entries.push(Rc::clone(&entry));
+        Watch { sweeper: Rc::clone(self), entry }
+    }
+
+    /// The task that fires deadlines; never ends. `every_second` is called about once a second while there are watches,
+    /// and once more when the last one is gone.
+    pub(crate) async fn run(&self, mut every_second: impl FnMut()) {
+        let mut ticks = 0u32;
+        loop {
+            if self.entries.borrow().is_empty() {
+                every_second();
+                self.filled.notified().await;
+            }
+            tokio::time::sleep(TICK).await;
+            self.refresh();
+            let now = self.now.get();
+            self.wake(|entry| entry.at.get() <= now);
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(10) {
+                every_second();
+            }
+        }
+    }
+
+    /// Asks connections to close once they have nothing under way: those of one listener, or all.
+    pub(crate) fn retire(&self, group: Option<u64>) {
+        let meant = |entry: &Entry| group.is_none_or(|group| group == entry.group);
+        for entry in self.entries.borrow().iter().filter(|entry| meant(entry)) {
+            entry.retiring.set(true);
+        }
+        self.wake(meant);
+    }
+
+    /// Connections now open.
+    pub(crate) fn open(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    fn refresh(&self) {
+        self.now.set(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1));
+    }
+
+    fn wake(&self, which: impl Fn(&Entry) -> bool) {
+        // Waking only queues the task; it cannot touch the list while it is borrowed.
+        for entry in self.entries.borrow().iter().filter(|entry| which(entry)) {
+            if let Some(waker) = &*entry.waker.borrow() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Sets the deadline.
+    pub(crate) fn set(&self, after: Duration) {
+        // One tick more: `now` may be a tick behind.
+        let millis = u64::try_from((after + TICK).as_millis()).unwrap_or(NEVER);
+        self.entry.at.set(self.sweeper.now.get().saturating_add(millis));
+    }
+
+    /// Marks the connection as idle between requests, or not.
+    pub(crate) fn set_idle(&self, idle: bool) {
+        self.entry.idle.set(idle);
+    }
+
+    /// Expired once the deadline has passed, or at once for an idle connection that is to retire.
+    pub(crate) fn poll_expired(&self, context: &mut Context<'_>) -> Poll<Expired> {
+        let retired = self.entry.retiring.get() && self.entry.idle.get();
+        if retired || self.entry.at.get() <= self.sweeper.now.get() {
+            return Poll::Ready(Expired);
+        }
+        let mut waker = self.entry.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// True when the connection should end after what is under way.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.entry.retiring.get()
+    }
+
+    /// Waits for something within the deadline.
+    pub(crate) async fn within<T>(&self, future: impl Future<Output = T>) -> Result<T, Expired> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Ok(value)),
+            Poll::Pending => self.poll_expired(context).map(Err),
+        })
+        .await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut entries = self.sweeper.entries.borrow_mut();
+        let index = self.entry.index.get();
+        entries.swap_remove(index);
+        if let Some(moved) = entries.get(index) {
+            moved.index.set(index);
+        }
+    }
+}

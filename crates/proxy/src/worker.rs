@@ -1,0 +1,201 @@
+//! A worker: one thread, one single-threaded runtime, its own listeners, pools and buffers. Workers share nothing that changes
+//! per request but atomics; what they must agree on arrives as a message.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use routing::decide::Dice;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+use crate::access_log::AccessLogger;
+use crate::buffers::Buffers;
+use crate::exchange::Scratch;
+use crate::listener::{Key, Listener};
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::timer::Sweeper;
+use crate::upstream::Pool;
+
+/// What all workers share; fixed while the proxy runs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) log: Option<AccessLogger>,
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A new table, sockets to add and listeners to give up. Answered when nothing will be sent under an older table.
+    Apply {
+        table: Arc<Table>,
+        add: Vec<(Key, std::net::TcpListener)>,
+        remove: Vec<Key>,
+        done: oneshot::Sender<()>,
+    },
+    /// Stop accepting, close what is idle, and finish what is under way within that time. Answers how many connections
+    /// were cut off. The worker ends.
+    Drain { deadline: Duration, done: oneshot::Sender<usize> },
+}
+
+/// The state of a worker, shared by its tasks.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) pool: Pool,
+    pub(crate) sweeper: Rc<Sweeper>,
+    pub(crate) dice: RefCell<Chance>,
+    table: RefCell<Arc<Table>>,
+    /// Grows with every table; a decision remembers the one that it was made under.
+    generation: Cell<u64>,
+    listeners: RefCell<HashMap<Key, Rc<Listener>>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "lent out as they are; a move would copy them into the future of a connection"
+    )]
+    scratches: RefCell<Vec<Box<Scratch>>>,
+}
+
+/// Scratch space kept for the next requests.
+const SCRATCHES_KEPT: usize = 64;
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
+        let limits = &shared.settings.limits;
+        Rc::new(Self {
+            index,
+            buffers: Rc::default(),
+            pool: Pool::new(limits.pool_size, limits.pool_idle_timeout),
+            sweeper: Sweeper::new(),
+            dice: RefCell::new(Chance::new()),
+            table: RefCell::default(),
+            generation: Cell::new(0),
+            listeners: RefCell::default(),
+            scratches: RefCell::default(),
+            shared,
+        })
+    }
+
+    /// The table in force.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.borrow())
+    }
+
+    /// Changes whenever the table does.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// Space for one request.
+    pub(crate) fn scratch(&self) -> Box<Scratch> {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back.
+    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+        let mut scratches = self.scratches.borrow_mut();
+        if scratches.len() < SCRATCHES_KEPT {
+            scratch.reset();
+            scratches.push(scratch);
+        }
+    }
+
+    fn apply(self: &Rc<Self>, table: Arc<Table>, add: Vec<(Key, std::net::TcpListener)>, remove: Vec<Key>) {
+        let mut listeners = self.listeners.borrow_mut();
+        self.generation.set(self.generation.get() + 1);
+        *self.table.borrow_mut() = Arc::clone(&table);
+        for key in remove {
+            if let Some(listener) = listeners.remove(&key) {
+                listener.serve_from(&table);
+                listener.stop();
+                self.sweeper.retire(Some(listener.group()));
+            }
+        }
+        for (key, socket) in add {
+            let group = self.generation.get() << 20 | listeners.len() as u64;
+            match Listener::start(self, key, group, socket) {
+                Ok(listener) => {
+                    listeners.insert(key, listener);
+                }
+                Err(error) => tracing::error!(?key, %error, "a listening socket cannot be used"),
+            }
+        }
+        for listener in listeners.values() {
+            listener.serve_from(&table);
+        }
+    }
+
+    async fn drain(&self, deadline: Duration) -> usize {
+        let end = tokio::time::Instant::now() + deadline;
+        for (_, listener) in self.listeners.borrow_mut().drain() {
+            listener.stop();
+        }
+        // Let the accept loops empty their queues first.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        while self.sweeper.open() > 0 && tokio::time::Instant::now() < end {
+            self.sweeper.retire(None);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.sweeper.open()
+    }
+}
+
+/// Runs a worker until it is drained or the proxy is gone.
+pub(crate) fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    runtime: &tokio::runtime::Runtime,
+    mut messages: mpsc::UnboundedReceiver<Message>,
+) {
+    let tasks = LocalSet::new();
+    tasks.block_on(runtime, async move {
+        let worker = Worker::new(index, shared);
+        let sweeping = Rc::clone(&worker);
+        tokio::task::spawn_local(async move { sweeping.sweeper.run(|| sweeping.pool.sweep()).await });
+        while let Some(message) = messages.recv().await {
+            match message {
+                Message::Apply { table, add, remove, done } => {
+                    worker.apply(table, add, remove);
+                    // Every decision that is not yet sent is looked at again, because the generation changed; what was sent before
+                    // this line was sent before the answer. A vanished receiver does not need it.
+                    let _ = done.send(());
+                }
+                Message::Drain { deadline, done } => {
+                    let cut = worker.drain(deadline).await;
+                    worker.pool.clear();
+                    let _ = done.send(cut);
+                    return;
+                }
+            }
+        }
+    });
+}
+
+/// Chance for the decisions of one worker; fast, not secret.
+#[derive(Debug)]
+pub(crate) struct Chance(u64);
+
+impl Chance {
+    pub(crate) fn new() -> Self {
+        Self(RandomState::new().hash_one(std::time::Instant::now()))
+    }
+}
+
+impl Dice for Chance {
+    fn roll(&mut self) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+}
