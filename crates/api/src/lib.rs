@@ -1,1 +1,37 @@
-//! placeholder
+//! The REST API: what goes over the wire, and nothing else.
+//!
+//! ```text
+//! web/        conventions of every endpoint: addresses, formats, errors, paging, who may
+//! endpoints/  one file for each resource: reads the request, asks control, shows the answer
+//! openapi     the description of all of it, made from the same declarations as the router
+//! ```
+//!
+//! HTTP status codes and wire forms live here only; [`control`] decides, [`model`] reads and checks documents.
+
+mod context;
+mod endpoints;
+mod openapi;
+mod schema;
+mod web;
+
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use crate::context::{
+    Context, DataPlane, Info, Limits, NoWorkloads, Role, Security, Settings, TargetStatus, Token, Workload,
+    WorkloadChange, WorkloadInstance, Workloads,
+};
+
+/// The API as a service. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that events can name the
+/// address of an anonymous caller.
+pub fn router(context: Context) -> Router {
+    let app = Arc::new(context::App::new(context));
+    let (router, _) = endpoints::all().split_for_parts();
+    web::service(router, app)
+}
+
+/// The OpenAPI 3.1 description of [`router`].
+pub fn openapi() -> serde_json::Value {
+    openapi::document().clone()
+}

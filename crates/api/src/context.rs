@@ -1,0 +1,303 @@
+//! What the API is given: the control plane, the data plane and the workloads behind small traits, and its settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::Control;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use model::name::{GatewayName, RoutePath};
+use model::problem::Problems;
+use model::selector::Selector;
+use routing::table::RoutingTable;
+use serde::Serialize;
+use serde_json::Value;
+use telemetry::Telemetry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::web::address::Addresses;
+pub use crate::web::token::{Role, Token};
+
+/// Everything that handlers reach. Cheap handles only; made once by the program.
+pub struct Context {
+    /// The control plane: every decision is made there.
+    pub control: Control,
+    /// Name of the environment that the plain paths mean.
+    pub environment: String,
+    /// Platform namespace of the environment, for `$namespace` in selectors.
+    pub namespace: String,
+    /// And-ed in front of every selector, as in the settings of [`Control`].
+    pub gateway_filter: Selector,
+    /// Counters and histograms.
+    pub telemetry: Arc<Telemetry>,
+    /// The proxies of this process.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// What the local platform runs.
+    pub workloads: Arc<dyn Workloads>,
+    /// What `/info` says.
+    pub info: Info,
+    /// Settings of the API itself.
+    pub settings: Settings,
+    /// Cancelled when the server begins to drain: ends event and figure streams, which would otherwise hold it up.
+    pub closing: CancellationToken,
+}
+
+/// The context with the state that is the API's own.
+pub(crate) struct App {
+    pub(crate) context: Context,
+    /// Bounds the number of open streams.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(context: Context) -> Self {
+        let streams = Arc::new(Semaphore::new(context.settings.limits.streams));
+        Self { context, streams }
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.context.control
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.context.settings.limits
+    }
+
+    /// True once the first table is applied.
+    pub(crate) fn ready(&self) -> bool {
+        self.control().view().started && self.context.data_plane.ready()
+    }
+}
+
+/// Settings of the API.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Organisation that the environment belongs to, for `/{organisation}/{environment}/api/v1`.
+    pub organisation: Option<String>,
+    /// Number of leading path segments to drop, when running behind a path.
+    pub strip_path_segments: usize,
+    /// Who may.
+    pub security: Security,
+    /// Bounds of requests.
+    pub limits: Limits,
+    /// The settings in force, by dotted key below `vamp.`, for `/config`. Values of keys that name secrets are hidden.
+    pub applied: BTreeMap<String, Value>,
+}
+
+impl Settings {
+    pub(crate) fn addresses(&self, environment: &str) -> Addresses {
+        Addresses {
+            environment: environment.to_owned(),
+            organisation: self.organisation.clone(),
+            strip_segments: self.strip_path_segments,
+        }
+    }
+}
+
+/// Who may call, and from where.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// Static tokens. None: no authentication.
+    pub tokens: Vec<Token>,
+    /// Origins of other sites whose pages may use the API (CORS), for example `https://ui.example`. None: CORS is off.
+    pub allowed_origins: Vec<String>,
+    /// Host names that are answered to besides loopback ones, when listening on loopback.
+    pub allowed_hosts: Vec<String>,
+    /// True when the API listens on loopback: then only known host names are answered to, against DNS rebinding.
+    pub loopback_only: bool,
+}
+
+/// Bounds of requests. Every number is generous for people and programs, and small for the process.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest request body.
+    pub body_bytes: usize,
+    /// Longest time for a request body to arrive.
+    pub body_timeout: Duration,
+    /// Longest time for the control plane to answer (503 after it).
+    pub response_timeout: Duration,
+    /// Pause between comment lines on idle event streams.
+    pub keep_alive: Duration,
+    /// Number of event and figure streams that may be open at once.
+    pub streams: usize,
+    /// Window of `/metrics/...` and `/health/...` unless asked for.
+    pub metrics_window: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            streams: 1000,
+            metrics_window: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What `/info` says about this process.
+#[derive(Debug, Clone)]
+pub struct Info {
+    /// Greeting.
+    pub message: String,
+    /// Version of Vamp.
+    pub version: String,
+    /// Unique for each start of the process; clients notice a restart by it.
+    pub uuid: String,
+    /// Start of the process.
+    pub started: Timestamp,
+    /// Type of the store: `memory`, `sqlite`, `kubernetes`.
+    pub store: String,
+    /// Type of the platform: `local`, `kubernetes`.
+    pub platform: String,
+}
+
+/// The proxies of this process, as far as the API looks at them.
+pub trait DataPlane: Send + Sync + 'static {
+    /// The routing table in force.
+    fn table(&self) -> Arc<RoutingTable>;
+    /// All targets and their state.
+    fn targets(&self) -> Vec<TargetStatus>;
+    /// True once the first table is applied.
+    fn ready(&self) -> bool {
+        true
+    }
+    /// Where virtual hosts are served.
+    fn virtual_host_address(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// One target as a proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TargetStatus {
+    /// Gateway.
+    #[schema(value_type = String)]
+    pub gateway: GatewayName,
+    /// Route.
+    #[schema(value_type = String)]
+    pub route: RoutePath,
+    /// Stable id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// False while checks hold it down.
+    pub up: bool,
+    /// Requests or connections under way.
+    pub in_flight: u64,
+}
+
+/// Runs things on the local platform. [`NoWorkloads`] elsewhere.
+pub trait Workloads: Send + Sync + 'static {
+    /// What runs.
+    fn list(&self) -> Vec<Workload>;
+    /// Applies manifests (YAML, several documents).
+    fn apply<'a>(&'a self, manifest: &'a str) -> BoxFuture<'a, Result<Vec<WorkloadChange>, Problems>>;
+    /// Stops and forgets one; false when there is none of that name.
+    fn delete<'a>(&'a self, kind: &'a str, name: &'a str) -> BoxFuture<'a, Result<bool, Problems>>;
+    /// The last lines of an instance or of a whole workload; `None` when it is unknown.
+    fn log(&self, name: &str, lines: usize) -> Option<Vec<String>>;
+}
+
+/// A workload that the local platform runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Workload {
+    /// Kind of its manifest, for example `Deployment`.
+    pub kind: String,
+    /// Platform namespace.
+    pub namespace: String,
+    /// Name, unique in the namespace.
+    pub name: String,
+    /// The inventory file that it is from; absent when it was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Instances wanted.
+    pub replicas: usize,
+    /// Instances that are ready.
+    pub ready: usize,
+    /// Instances of the present template.
+    pub updated: usize,
+    /// Restarts of all present processes together.
+    pub restarts: u32,
+    /// Why it does not run as wanted, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Images, in container order.
+    pub images: Vec<String>,
+    /// Its instances, oldest first.
+    pub instances: Vec<WorkloadInstance>,
+}
+
+/// One instance of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WorkloadInstance {
+    /// Name, also of its log.
+    pub name: String,
+    /// Address.
+    pub ip: String,
+    /// Declared ports.
+    pub ports: Vec<u16>,
+    /// Process ids.
+    pub pids: Vec<u32>,
+    /// One word for people, for example `running`.
+    pub state: String,
+    /// Gets traffic.
+    pub ready: bool,
+    /// How often its processes were restarted.
+    pub restarts: u32,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What happened to one document of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct WorkloadChange {
+    /// Kind.
+    pub kind: String,
+    /// Platform namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `created`, `configured` or `unchanged`.
+    pub outcome: String,
+}
+
+/// A platform where Vamp runs nothing itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoWorkloads;
+
+impl Workloads for NoWorkloads {
+    fn list(&self) -> Vec<Workload> {
+        Vec::new()
+    }
+
+    fn apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<WorkloadChange>, Problems>> {
+        Box::pin(async { Err(unsupported()) })
+    }
+
+    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, Problems>> {
+        Box::pin(async { Err(unsupported()) })
+    }
+
+    fn log(&self, _: &str, _: usize) -> Option<Vec<String>> {
+        None
+    }
+}
+
+fn unsupported() -> Problems {
+    model::problem::Problem::new(
+        "unsupported-platform",
+        "",
+        "Workloads are run by the local platform only; use kubectl on this one.",
+    )
+    .into()
+}
