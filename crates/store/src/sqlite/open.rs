@@ -28,7 +28,7 @@ pub(super) async fn open(data_dir: &Path, environment: &str) -> Result<Opened, S
     let folder = data_dir.join("environments");
     let name = file_name(environment)?;
     fs::create_dir_all(&folder).map_err(|error| system(&folder, "create the folder", &error))?;
-    let lock = lock(&folder.join(format!("{name}.lock")), data_dir)?;
+    let lock = lock(&folder.join(format!("{name}.lock")), data_dir).await?;
     let path = folder.join(format!("{name}.db"));
     match fs::metadata(&path) {
         Ok(_) => examine(&path).await?,
@@ -51,6 +51,9 @@ pub(super) async fn open(data_dir: &Path, environment: &str) -> Result<Opened, S
         .connect_lazy_with(options.clone().pragma("query_only", "on"));
     Ok(Opened { last_event: last_event.unsigned_abs(), path, options, connection, readers, lock })
 }
+
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_STEP: Duration = Duration::from_millis(10);
 
 /// How every connection is set up. `synchronous = FULL`: a commit is on the disk before it is answered.
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -81,8 +84,9 @@ fn file_name(environment: &str) -> Result<&str, StoreError> {
     Ok(environment)
 }
 
-/// The lock belongs to the open file: the system releases it when the process ends, however that happens.
-fn lock(path: &Path, data_dir: &Path) -> Result<File, StoreError> {
+/// The lock belongs to the open file: the system releases it when the process ends, however that happens. A predecessor that is just
+/// ending, or a child process between its fork and exec, may hold it a moment longer, hence the patience.
+async fn lock(path: &Path, data_dir: &Path) -> Result<File, StoreError> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -90,7 +94,15 @@ fn lock(path: &Path, data_dir: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .open(path)
         .map_err(|error| system(path, "open", &error))?;
-    match file.try_lock() {
+    let mut attempt = file.try_lock();
+    for _ in 0..LOCK_PATIENCE.as_millis() / LOCK_STEP.as_millis() {
+        if !matches!(attempt, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        tokio::time::sleep(LOCK_STEP).await;
+        attempt = file.try_lock();
+    }
+    match attempt {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
