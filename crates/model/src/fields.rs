@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::problem::{Problem, Problems};
+use crate::problem::{Position, Problem, Problems};
 use crate::syntax::closest;
 use crate::yaml::{Entry, Node, shorten};
 
@@ -18,6 +18,16 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of a map at `path`; anything else is a problem.
     pub(crate) fn new(node: &'a Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        Self::expecting("a map", node, path, problems)
+    }
+
+    /// As [`Fields::new`], with words for what may also stand there.
+    pub(crate) fn expecting(
+        expected: &str,
+        node: &'a Node,
+        path: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         match node.map() {
             Some(entries) => Some(Self {
                 node,
@@ -27,7 +37,7 @@ impl<'a> Fields<'a> {
                 path: path.to_owned(),
             }),
             None => {
-                problems.push(wrong_type(node, path, "a map"));
+                problems.push(wrong_type(node, path, expected));
                 None
             }
         }
@@ -46,6 +56,12 @@ impl<'a> Fields<'a> {
     /// Path of one of its fields.
     pub(crate) fn path_of(&self, key: &str) -> String {
         format!("{}/{key}", self.path)
+    }
+
+    /// Where the value of a field stands; the start of the map when it is not there.
+    pub(crate) fn position_of(&self, key: &str) -> Position {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.map_or(self.node.position, |entry| entry.value.position)
     }
 
     /// A field that is there and not null.

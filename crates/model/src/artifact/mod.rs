@@ -224,7 +224,7 @@ fn read_name(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<String>
         Ok(name) => Some(name),
         Err(message) => {
             let message = format!("Illegal name: '{}', {message}", shorten(text));
-            problems.push(Problem::new("illegal-name", "/name", message).at(fields.node().position));
+            problems.push(Problem::new("illegal-name", "/name", message).at(fields.position_of("name")));
             None
         }
     }

@@ -36,7 +36,7 @@ impl NewEvent {
 fn read_event(node: &Node, now: Timestamp, problems: &mut Problems) -> Option<NewEvent> {
     let mut fields = Fields::new(node, "", problems)?;
     let tags = read_tags(&mut fields, problems);
-    if tags.as_ref().is_some_and(BTreeSet::is_empty) {
+    if problems.is_empty() && tags.as_ref().is_some_and(BTreeSet::is_empty) {
         let message = "Publishing an event without tags is not allowed.";
         let problem = Problem::new("no-tags", "/tags", message).at(fields.node().position);
         problems.push(problem.example("tags: [gateways:shop, note:rollback]"));

@@ -82,7 +82,7 @@ fn read_name(fields: &Fields<'_>, text: &str, problems: &mut Problems) -> Option
             let message =
                 format!("{}; use 1 to 4 segments without white space, '[' and ']'", shorten(&message));
             problems.push(
-                Problem::new("illegal-name", fields.path_of("name"), message).at(fields.node().position),
+                Problem::new("illegal-name", fields.path_of("name"), message).at(fields.position_of("name")),
             );
             None
         }

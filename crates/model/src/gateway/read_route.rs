@@ -117,7 +117,8 @@ impl Routes {
         if let Some(name) = node.text() {
             return reference(name, node, &at, problems).map(RouteEntry::Reference);
         }
-        let mut fields = Fields::new(node, &at, problems)?;
+        let expected = "a map, or the name of a stored route";
+        let mut fields = Fields::expecting(expected, node, &at, problems)?;
         match reference_or_inline(&mut fields, "route", problems)? {
             Some(name) => Some(RouteEntry::Reference(name)),
             None => {
@@ -154,8 +155,7 @@ pub(crate) fn read_route(
             balance: &route.balance,
         };
         for (field, problem) in rules::violations(path, protocol, &shape) {
-            let position = fields.take(field).map_or(fields.node().position, |node| node.position);
-            problems.push(problem.at(position));
+            problems.push(problem.at(fields.position_of(field)));
         }
     }
     route
@@ -199,9 +199,8 @@ fn percent_example(field: &str, node: &Node) -> String {
 fn read_balance(fields: &mut Fields<'_>, problems: &mut Problems) -> Balance {
     let Some(text) = fields.take_text("balance", problems) else { return Balance::Default };
     Balance::parse(text).unwrap_or_else(|message| {
-        let position = fields.take("balance").map_or(fields.node().position, |node| node.position);
         let problem = Problem::new("balance", fields.path_of("balance"), shorten(&message));
-        problems.push(problem.at(position).example("balance: leastconn"));
+        problems.push(problem.at(fields.position_of("balance")).example("balance: leastconn"));
         Balance::Default
     })
 }
@@ -248,7 +247,7 @@ fn read_condition_field(fields: &mut Fields<'_>, problems: &mut Problems) -> Opt
     if node.text().is_some() {
         return read_condition(node, &path, problems).map(ConditionEntry::Inline);
     }
-    let mut inner = Fields::new(node, &path, problems)?;
+    let mut inner = Fields::expecting("a text or a map", node, &path, problems)?;
     if let Some(name) = reference_or_inline(&mut inner, "condition", problems)? {
         return Some(ConditionEntry::Reference(name));
     }
@@ -289,7 +288,8 @@ fn read_rewrite_entry(node: &Node, path: &str, problems: &mut Problems) -> Optio
     if let Some(name) = node.text() {
         return reference(name, node, path, problems).map(RewriteEntry::Reference);
     }
-    let mut inner = Fields::new(node, path, problems)?;
+    let expected = "a map with 'path', or the name of a stored rewrite";
+    let mut inner = Fields::expecting(expected, node, path, problems)?;
     if let Some(name) = reference_or_inline(&mut inner, "rewrite", problems)? {
         return Some(RewriteEntry::Reference(name));
     }

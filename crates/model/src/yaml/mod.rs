@@ -194,6 +194,7 @@ pub fn read_one(text: &str) -> Result<Node, Problems> {
             "/",
             "Unexpected type for path '/': expected a map but the document is empty",
         )
+        .at(Position { line: 1, column: 1 })
         .into()),
         (Some(second), Some(_)) => {
             let message = format!("Expected exactly one document but found {}", all.len() + 1);

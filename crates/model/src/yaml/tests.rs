@@ -145,6 +145,10 @@ fn json_texts() {
     reads("{}", json!({}));
     reads("\u{feff}{\"a\": 1}", json!({"a": 1}));
     reads("{\"a\":\"NO\",\"b\":\"0123\"}", json!({"a": "NO", "b": "0123"}));
+    // Line ends and tabs of other systems.
+    reads("a: 1\r\nb:\r\n  - x\r\n  - |\r\n    y\r\n    z\r\n", json!({"a": 1, "b": ["x", "y\nz\n"]}));
+    reads("b: x\t# comment\n", json!({"b": "x"}));
+    reads("%YAML 1.1\n---\na: 1\n", json!({"a": 1}));
     // Not quite JSON, but YAML.
     reads("{a: 1, b: [x, y],}", json!({"a": 1, "b": ["x", "y"]}));
     reads("{\"a\": 012}", json!({"a": "012"}));
@@ -470,7 +474,7 @@ fn value_strategy() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What is written reads back as the same value, as YAML and as JSON.
     #[test]
