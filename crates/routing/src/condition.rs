@@ -131,6 +131,3 @@ fn user_agent(value: &str, negated: bool) -> Test {
         ),
     }
 }
-
-#[cfg(test)]
-mod tests;

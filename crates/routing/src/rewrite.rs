@@ -194,6 +194,3 @@ pub(crate) fn apply(rules: &[Rule], request: &RequestHead<'_>) -> Option<String>
     }
     current.filter(|target| target != request.target)
 }
-
-#[cfg(test)]
-mod tests;

@@ -252,6 +252,3 @@ impl Target {
         Self { config: config.clone(), state, point: hash(config.id.as_bytes()) }
     }
 }
-
-#[cfg(test)]
-mod tests;
