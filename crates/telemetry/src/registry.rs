@@ -159,7 +159,8 @@ impl Telemetry {
     }
 
     /// Closes the second: what was counted since the last call becomes part of the windows. Call it once a second; late and
-    /// missed calls lose nothing.
+    /// missed calls lose nothing. It costs about 10 us for each series with traffic, so installations with thousands of them call
+    /// it from a thread that may block.
     pub fn tick(&self, now: Timestamp) {
         let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).tick(now);
         // Not under the lock: a new table must not wait for all rings.

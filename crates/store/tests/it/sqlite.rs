@@ -182,7 +182,7 @@ async fn a_commit_is_quick() {
     }
     times.sort_unstable();
     println!("commit: median {:?}, p99 {:?}", times[100], times[198]);
-    assert!(times[100] < Duration::from_millis(50), "median {:?}", times[100]);
+    assert!(times[100] < Duration::from_millis(100), "median {:?}", times[100]);
     let start = Instant::now();
     let tags = ["gateways:shop", "route:weightupdated"].map(str::to_owned).into();
     let page = store.events(EventQuery { tags, ..EventQuery::default() }, Page::new(1, 30)).await.unwrap();
