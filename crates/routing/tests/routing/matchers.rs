@@ -79,6 +79,14 @@ fn headers() {
     );
 }
 
+/// HTTP/2 has no Host field; the authority stands in, and only then.
+#[test]
+fn the_authority_stands_in_for_host() {
+    all(&get("/"), &[("hdr_cnt(host) 1", true), ("hdr(Host) shop.example:9050", true)]);
+    let request = get("/").with("host", "other.example");
+    all(&request, &[("hdr_cnt(host) 1", true), ("hdr(host) shop.example:9050", false)]);
+}
+
 #[test]
 fn paths_and_queries() {
     let request = get("/api/v1/items.json?id=7&tag=a%20b&tag=c;flag=&name");

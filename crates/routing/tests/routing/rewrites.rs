@@ -78,6 +78,7 @@ fn values_of_the_client_are_encoded() {
     check_request(&with("ä%41"), &rules, Some("/u/%C3%A4%41"));
     check_request(&with("a, b"), &rules, Some("/u/a"));
     check_request(&with(""), &rules, Some("/u/"));
+    check_request(&with("/y"), &rules, Some("/u//y"));
 }
 
 /// A rule that would make the path too long does not apply; the ones before it do.
