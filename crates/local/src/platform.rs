@@ -105,6 +105,7 @@ impl Platform {
                     },
                     workloads: BTreeMap::new(),
                     snapshots,
+                    declared: Snapshot::default(),
                     observations,
                     statuses,
                     done,
@@ -297,6 +298,8 @@ struct Engine {
     surroundings: Surroundings,
     workloads: BTreeMap<(String, String), Workload>,
     snapshots: watch::Receiver<Snapshot>,
+    /// The snapshot that is in force.
+    declared: Snapshot,
     observations: watch::Sender<Arc<Observation>>,
     statuses: watch::Sender<Arc<Vec<WorkloadStatus>>>,
     done: watch::Sender<u64>,
@@ -309,12 +312,18 @@ impl Engine {
         let reply = loop {
             tokio::select! {
                 snapshot = self.snapshots.changed() => match snapshot {
-                    Ok(()) => self.declare(),
+                    Ok(()) if self.declare() => {}
+                    // Regular scans mostly find nothing new, and an inventory may be large.
+                    Ok(()) => continue,
                     // The watcher ends with the last handle.
                     Err(_) => break None,
                 },
                 () = changed.notified() => {}
-                _ = retry.tick() => {}
+                _ = retry.tick() => {
+                    if !self.workloads.values().any(Workload::is_stuck) {
+                        continue;
+                    }
+                }
                 reply = stopped.recv() => break reply,
             }
             self.reconcile();
@@ -326,9 +335,17 @@ impl Engine {
         }
     }
 
-    /// Takes in what the inventory says.
-    fn declare(&mut self) {
-        let objects = self.snapshots.borrow_and_update().objects.clone();
+    /// Takes in what the inventory says; false when that is nothing new.
+    fn declare(&mut self) -> bool {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        let same = Arc::ptr_eq(&self.declared.objects, &snapshot.objects)
+            && self.declared.problem == snapshot.problem;
+        if same && self.declared.scan > 0 {
+            self.done.send_replace(snapshot.scan);
+            return false;
+        }
+        let objects = snapshot.objects.clone();
+        self.declared = snapshot;
         let mut missing: Vec<_> = self.workloads.keys().cloned().collect();
         for (object, path) in objects.iter() {
             let Object::Deployment(deployment) = object else { continue };
@@ -345,6 +362,7 @@ impl Engine {
                 workload.withdraw();
             }
         }
+        true
     }
 
     fn reconcile(&mut self) {
@@ -355,7 +373,7 @@ impl Engine {
     }
 
     fn publish(&self) {
-        let snapshot = self.snapshots.borrow().clone();
+        let snapshot = &self.declared;
         if snapshot.scan == 0 {
             return;
         }
@@ -366,7 +384,7 @@ impl Engine {
         let replicas = self.workloads.values().flat_map(Workload::members).map(|replica| replica.instance());
         let observation = Observation {
             instances: Arc::new(standing.chain(replicas).collect()),
-            problem: snapshot.problem,
+            problem: snapshot.problem.clone(),
             complete: true,
         };
         self.observations.send_if_modified(|old| {

@@ -89,6 +89,11 @@ impl Workload {
         self.withdrawn && self.members.is_empty()
     }
 
+    /// True when something could not be done that may work later.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
     /// Removes replicas that are gone; true when none is left.
     pub(crate) fn sweep(&mut self) -> bool {
         self.members.retain(|replica| !replica.gone());

@@ -240,7 +240,7 @@ pub(crate) const PRODUCTS: [Product; 12] = [
 /// What the store front sells while it has never reached the product service.
 pub(crate) const FRUIT: [(u32, &str, [&str; 3], i64); 6] = [
     (9001, "#d64545", ["Apple", "Appel", "Apfel"], 50),
-    (9002, "#e8b923", ["Banana", "Banaan", "Banane"], 50),
+    (9002, "#e8b923", ["Lemon", "Citroen", "Zitrone"], 50),
     (9003, "#b3224b", ["Cherries", "Kersen", "Kirschen"], 300),
     (9004, "#8aa82c", ["Pear", "Peer", "Birne"], 100),
     (9005, "#ef8a1d", ["Orange", "Sinaasappel", "Orange"], 100),

@@ -35,7 +35,8 @@ fn helper() {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
                 let platform = Platform::start(settings(&directory));
-                let _ = platform.apply(&manifest("deep", 2, "1", &shell("sleep 1000"))).await.unwrap();
+                let script = format!("sleep 1000 & echo $! > {}/$POD_NAME.pid; wait", directory.display());
+                let _ = platform.apply(&manifest("deep", 2, "1", &shell(&script))).await.unwrap();
                 std::future::pending::<()>().await;
             });
         }
@@ -390,7 +391,7 @@ async fn dropping_the_last_handle_kills_everything() {
     until("processes gone", || processes.iter().all(|pid| !alive(*pid))).await;
 }
 
-/// SIGKILL gives us no chance to clean up: the kernel does.
+/// SIGKILL gives us no chance to clean up: the kernel ends our children, the reaper theirs.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn killing_the_platform_kills_its_processes() {
@@ -411,8 +412,17 @@ async fn killing_the_platform_kills_its_processes() {
             .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
             .collect()
     };
-    until("two children", || children().len() >= 2).await;
-    let processes = children();
+    let grandchildren = || -> Vec<u32> {
+        let files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        files
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pid"))
+            .filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok())
+            .collect()
+    };
+    until("two grandchildren", || grandchildren().len() == 2).await;
+    let processes: Vec<u32> = children().into_iter().chain(grandchildren()).collect();
+    assert_eq!(processes.len(), 5, "two shells, two of their children, and the reaper");
+    assert!(processes.iter().all(|pid| alive(*pid)));
     parent.kill().unwrap();
     parent.wait().unwrap();
     until("children gone", || processes.iter().all(|pid| !alive(*pid))).await;

@@ -90,7 +90,7 @@ impl Addresses {
             Some((_, port, error)) if error.kind() == ErrorKind::AddrInUse => io::Error::new(
                 ErrorKind::AddrInUse,
                 format!(
-                    "port {port} is taken on every loopback address: some program listens on 0.0.0.0:{port}; stop it, or declare another containerPort"
+                    "port {port} is taken on every loopback address: some program listens on 0.0.0.0:{port}. If it is a replica, let it bind to $(POD_IP) instead; else stop it, or declare another containerPort"
                 ),
             ),
             Some((_, port, error)) if error.kind() == ErrorKind::PermissionDenied => io::Error::new(

@@ -12,6 +12,7 @@ pub(crate) mod command;
 pub(crate) mod expand;
 pub(crate) mod logs;
 pub(crate) mod probe;
+pub(crate) mod reaper;
 pub(crate) mod replica;
 pub(crate) mod rollout;
 pub(crate) mod spawn;

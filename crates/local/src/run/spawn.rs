@@ -1,14 +1,15 @@
 //! Starting child processes so that none outlives us.
 //!
-//! Three nets, because each has a hole: every child leads a process group that is killed as a whole; on Linux the
-//! kernel kills the child when our process dies, even by SIGKILL; and a dropped handle kills its group.
+//! Several nets, because each has a hole: every child leads a process group that is killed as a whole when its handle
+//! is dropped; on Linux the kernel kills the child when our process dies, even by SIGKILL; and the [`Reaper`] ends what
+//! such a child leaves behind.
 //!
 //! The kernel's signal is tied to the *thread* that forked, not to the process. Threads of an async runtime come and
 //! go, so one thread that lives as long as the platform does nothing but start children.
 
 use std::io;
 use std::process::Stdio;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::command::Launch;
+use super::reaper::Reaper;
 
 type Job = (Command, oneshot::Sender<io::Result<Child>>);
 
@@ -23,6 +25,7 @@ type Job = (Command, oneshot::Sender<io::Result<Child>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Spawner {
     jobs: mpsc::Sender<Job>,
+    reaper: Option<Arc<Reaper>>,
 }
 
 impl Spawner {
@@ -37,7 +40,11 @@ impl Spawner {
                 let _ = reply.send(command.spawn());
             }
         })?;
-        Ok(Self { jobs })
+        let reaper = Reaper::start()
+            .inspect_err(|error| tracing::warn!(%error, "descendants of local processes may survive a kill -9 of this one"))
+            .ok()
+            .map(Arc::new);
+        Ok(Self { jobs, reaper })
     }
 
     /// Starts a process with piped output, as leader of its own group.
@@ -61,7 +68,10 @@ impl Spawner {
         self.jobs.send((command, reply)).map_err(|_| gone())?;
         let child = child.await.map_err(|_| gone())??;
         let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        Ok(Process { child, group })
+        if let (Some(reaper), Some(group)) = (&self.reaper, group) {
+            reaper.add(group.as_raw_nonzero().get());
+        }
+        Ok(Process { child, group, reaper: self.reaper.clone() })
     }
 }
 
@@ -70,6 +80,7 @@ impl Spawner {
 pub(crate) struct Process {
     pub(crate) child: Child,
     group: Option<Pid>,
+    reaper: Option<Arc<Reaper>>,
 }
 
 impl Process {
@@ -100,6 +111,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Also after the leader has ended: what it left behind in its group goes with it.
         self.kill();
+        if let (Some(reaper), Some(group)) = (&self.reaper, self.group) {
+            reaper.remove(group.as_raw_nonzero().get());
+        }
     }
 }
 
