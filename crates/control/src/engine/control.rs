@@ -9,11 +9,14 @@ use model::instance::Observation;
 use model::name::GatewayName;
 use routing::config::RoutingConfig;
 use store::{Aggregation, EventPage, Page, Store, StoreError};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::acks::{Acks, NotApplied, Receipt};
 use super::clock::Clock;
+use super::core::Core;
+use super::records;
 use super::ring::{self, Ring};
+use super::task::{Message, Task};
 use crate::request::{Accepted, Refusal, RefusalKind, Request};
 use crate::settings::Settings;
 use crate::view::View;
@@ -21,10 +24,14 @@ use crate::view::View;
 /// Events that a slow subscriber may lag behind before it loses some.
 const EVENT_BACKLOG: usize = 4096;
 
+/// Requests that may wait; more of them wait outside.
+const QUEUE: usize = 256;
+
 /// The control plane of one environment. Clones are handles to the same one; it ends with the last of them.
 #[derive(Clone)]
 pub struct Control {
     shared: Arc<Shared>,
+    requests: mpsc::Sender<Message>,
 }
 
 /// What the engine and its readers share.
@@ -67,7 +74,8 @@ impl Control {
         observation: watch::Receiver<Arc<Observation>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Control, StartError> {
-        let _ = (settings, observation);
+        let state = records::load(&store.load().await?)?;
+        let core = Core::new(settings.rules(), state);
         let shared = Arc::new(Shared {
             store,
             clock,
@@ -77,7 +85,11 @@ impl Control {
             acks: Acks::new(),
             ring: Mutex::new(Ring::new()),
         });
-        Ok(Self { shared })
+        let (requests, queue) = mpsc::channel(QUEUE);
+        // Publishes what was last in force before it returns.
+        let task = Task::new(shared.clone(), settings, core, queue, observation);
+        tokio::spawn(task.run());
+        Ok(Self { shared, requests })
     }
 
     /// Everything that can be read, at one moment. Cheap.
@@ -91,8 +103,10 @@ impl Control {
     /// # Errors
     /// Why it was not made.
     pub async fn submit(&self, request: Request) -> Result<Accepted, Refusal> {
-        let _ = request;
-        Err(Refusal::new(RefusalKind::Unavailable, "not-ready", "The control plane is not ready yet."))
+        let (answer, result) = oneshot::channel();
+        let stopped = || Refusal::new(RefusalKind::Internal, "stopped", "The control plane has stopped.");
+        self.requests.send((request, answer)).await.map_err(|_| stopped())?;
+        result.await.map_err(|_| stopped())?
     }
 
     /// The configuration for proxies: always the newest.

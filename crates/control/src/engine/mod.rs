@@ -9,4 +9,8 @@
 pub(crate) mod acks;
 pub(crate) mod clock;
 pub(crate) mod control;
-pub(crate) mod ring;
+
+mod core;
+mod records;
+mod ring;
+mod task;
