@@ -11,7 +11,7 @@ use crate::gateway::{Balance, ConditionEntry, RewriteEntry, RouteDocument, Route
 use crate::name::{RoutePath, artifact_name};
 use crate::percent::{Percent, PercentError};
 use crate::port::Protocol;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Position, Problem, Problems};
 use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 use crate::syntax::SyntaxError;
@@ -25,7 +25,7 @@ pub(super) fn read_routes(
     problems: &mut Problems,
 ) -> Vec<(RoutePath, RouteEntry)> {
     let before = problems.0.len();
-    let mut routes = Routes { protocol, routes: Vec::new(), paths: HashSet::new() };
+    let mut routes = Routes { protocol, routes: Vec::new(), paths: HashSet::new(), texts: 0, full: false };
     if let Some(entries) = node.map() {
         entries.iter().for_each(|entry| routes.add(&entry.key, entry.position, Some(&entry.value), problems));
     } else {
@@ -70,21 +70,39 @@ pub(super) fn total_weight(gateway: &str) -> Problem {
     Problem::new("weight", "/routes", message).example("routes: {blue: {weight: 90%}, green: {weight: 10%}}")
 }
 
+/// Most routes of one gateway.
+const MAX_ROUTES: usize = 5_000;
+/// Most selectors, conditions and rewrites on the routes of one gateway: each may hold regular expressions, which cost a
+/// fraction of a millisecond and some KiB, and aliases make many of them out of a short document.
+const MAX_TEXTS: usize = 2_000;
+/// Most rewrites of one route.
+const MAX_REWRITES: usize = 100;
+
+/// The routes of a gateway while they are read.
 struct Routes {
     protocol: Protocol,
     routes: Vec<(RoutePath, RouteEntry)>,
     paths: HashSet<RoutePath>,
+    /// Selectors, conditions and rewrites so far.
+    texts: usize,
+    /// True when a limit is reached; what follows is not read.
+    full: bool,
 }
 
 impl Routes {
     /// Adds a route; without a value it is one with nothing but its path.
-    fn add(
-        &mut self,
-        key: &str,
-        position: crate::problem::Position,
-        value: Option<&Node>,
-        problems: &mut Problems,
-    ) {
+    fn add(&mut self, key: &str, position: Position, value: Option<&Node>, problems: &mut Problems) {
+        if self.full {
+            return;
+        }
+        if self.routes.len() >= MAX_ROUTES || self.texts > MAX_TEXTS {
+            self.full = true;
+            let message = format!(
+                "Too many routes: at most {MAX_ROUTES} routes with {MAX_TEXTS} selectors, conditions and rewrites are allowed"
+            );
+            problems.push(Problem::new("limit", "/routes", message).at(position));
+            return;
+        }
         let path = match rules::route_path(key) {
             Ok(path) => path,
             Err(message) => {
@@ -104,6 +122,11 @@ impl Routes {
             Some(node) => self.entry(&path, node, problems),
         };
         if let Some(entry) = entry {
+            if let RouteEntry::Inline(route) = &entry {
+                self.texts += route.rewrites.len()
+                    + usize::from(route.selector.is_some())
+                    + usize::from(route.condition.is_some());
+            }
             self.routes.push((path, entry));
         }
     }
@@ -281,6 +304,11 @@ fn read_rewrites(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<Rewrit
     let Some(node) = fields.take("rewrites") else { return Vec::new() };
     let path = fields.path_of("rewrites");
     let elements = node.list().unwrap_or(std::slice::from_ref(node));
+    if elements.len() > MAX_REWRITES {
+        let message = format!("Too many rewrites: {}, at most {MAX_REWRITES} are allowed", elements.len());
+        problems.push(Problem::new("limit", path, message).at(node.position));
+        return Vec::new();
+    }
     elements.iter().filter_map(|element| read_rewrite_entry(element, &path, problems)).collect()
 }
 

@@ -617,3 +617,42 @@ fn many_problems_are_bounded() {
     let long = problems(&format!("name: {}", "a b".repeat(100_000)));
     assert!(long.message().len() < 1_000);
 }
+
+#[test]
+fn hostile_documents_fail_fast() {
+    let routes =
+        |count: usize, value: &str| -> String { (0..count).map(|i| format!("  r{i}: {value}\n")).collect() };
+    for (text, part) in [
+        (format!("name: g\nroutes:\n{}", routes(6_000, "{}")), "Too many routes"),
+        (
+            format!(
+                "name: g\nmetadata: {{x: &s {{selector: \"label(a)((?:x{{50}}){{20}})\"}}}}\nroutes:\n{}",
+                routes(20_000, "*s")
+            ),
+            "Too many routes",
+        ),
+        (format!("name: g\nroutes: {{a: {{rewrites: [{}]}}}}", "n,".repeat(20_000)), "Too many rewrites"),
+        (format!("name: g\nselector: {}", "(".repeat(500_000)), "Invalid selector"),
+        (format!("name: g\nroutes: {{a: {{condition: '{}'}}}}", "not ".repeat(200_000)), "Invalid condition"),
+        (
+            format!(
+                "name: g\nvirtual_hosts: [{}]",
+                (0..50_000).map(|i| format!("h{i},")).collect::<String>()
+            ),
+            "virtual hosts",
+        ),
+        (
+            format!("name: g\n{}", (0..40_000).map(|i| format!("k{i}: 1\n")).collect::<String>()),
+            "Unexpected in DSL",
+        ),
+        (format!("name: {}", "a/".repeat(400_000)), "Unsupported gateway name"),
+        (format!("name: g\nport: {}", "9".repeat(500_000)), "Invalid gateway port"),
+    ] {
+        let started = std::time::Instant::now();
+        let message = problems(&text).message();
+        assert!(message.contains(part), "{message}");
+        assert!(message.len() < 3_000, "{}", message.len());
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{part}: {:?}", started.elapsed());
+    }
+    document(&format!("name: g\nroutes:\n{}", routes(1_500, "{selector: label(a)(b)}")));
+}
