@@ -288,3 +288,26 @@ fn a_list_of_5000_pods_is_quick() {
     assert_eq!(found.len(), 5_000);
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 2_000, ..Default::default() })]
+
+    /// Whatever a half-written or foreign file holds, the answer is objects or an error.
+    #[test]
+    fn damaged_manifests_never_panic(cut in 0usize..POD.len(), at in 0usize..POD.len(), junk in "[\\x00-\\x7f\u{e4}\u{feff}]{0,6}", keep in proptest::bool::ANY) {
+        let (cut, at) = (POD.floor_char_boundary(cut), POD.floor_char_boundary(at));
+        let mut text = POD.to_owned();
+        text.insert_str(at, &junk);
+        if !keep {
+            text.truncate(text.floor_char_boundary(cut));
+        }
+        let _ = objects(&text, Format::Yaml, "default");
+        let _ = objects(&text, Format::Json, "default");
+    }
+
+    /// Any text at all.
+    #[test]
+    fn any_text_never_panics(text in "([-:{}\\[\\]&*!|>'\"%@`#,? \t\n]|[a-c0-9]|\u{fc}){0,40}") {
+        let _ = objects(&text, Format::Yaml, "default");
+    }
+}

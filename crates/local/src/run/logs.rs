@@ -16,6 +16,8 @@ const MAX_LINE: usize = 8 * 1024;
 const MAX_FILE: u64 = 1024 * 1024;
 /// Logs of replicas that are gone, kept for those who ask why.
 const MAX_GONE: usize = 50;
+/// Files of earlier runs that are kept, newest first.
+const MAX_OLD_FILES: usize = 200;
 
 /// The logs of all replicas of a platform.
 #[derive(Debug, Clone)]
@@ -31,8 +33,10 @@ struct Books {
 }
 
 impl Logs {
-    /// Files go below `directory`, which is created when needed.
+    /// Files go below `directory`, which is created when needed. Of the files that are there, the oldest are removed
+    /// when they are many: names change with every version, so they would pile up.
     pub(crate) fn new(directory: PathBuf) -> Self {
+        remove_oldest(&directory);
         Self { directory, books: Arc::default() }
     }
 
@@ -167,6 +171,19 @@ impl Inner {
             self.size += line.len() as u64 + 1;
         }
         Ok(())
+    }
+}
+
+fn remove_oldest(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let mut files: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort();
+    for (_, path) in files.iter().rev().skip(MAX_OLD_FILES) {
+        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -274,6 +274,11 @@ async fn logs_keep_the_last_lines_and_stay_bounded() {
     assert_eq!(logs.tail("nobody", 1), None);
     logs.close("x");
     assert!(logs.tail("x", 1).is_some(), "kept for a while");
+    for i in 0..300 {
+        std::fs::write(directory.path().join(format!("logs/old-{i}.log")), "").unwrap();
+    }
+    Logs::new(directory.path().join("logs"));
+    assert_eq!(std::fs::read_dir(directory.path().join("logs")).unwrap().count(), 200);
 }
 
 #[test]
