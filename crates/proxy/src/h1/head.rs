@@ -429,10 +429,11 @@ fn refusal(error: httparse::Error, bytes: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::new(431, "too many header fields"),
         httparse::Error::Version => {
-            // `HTTP/` in the right place is a version that we do not speak; anything else is not HTTP at all.
+            // A well-formed version in the right place is one that we do not speak; anything else is not HTTP at all.
             let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-            let last = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
-            if last.starts_with(b"HTTP/") {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let parts: Vec<&[u8]> = line.split(|b| *b == b' ').collect();
+            if let [_, _, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']] = parts[..] {
                 Refusal::new(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
             } else {
                 Refusal::bad("malformed request line")
