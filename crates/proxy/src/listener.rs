@@ -43,6 +43,8 @@ pub(crate) struct Listener {
     open: Cell<usize>,
     stopping: Cell<bool>,
     stop: Notify,
+    closed: Cell<bool>,
+    ended: Notify,
 }
 
 /// Connections waiting to be accepted.
@@ -104,8 +106,15 @@ impl Listener {
             open: Cell::new(0),
             stopping: Cell::new(false),
             stop: Notify::new(),
+            closed: Cell::new(false),
+            ended: Notify::new(),
         });
-        tokio::task::spawn_local(accept(Rc::clone(worker), Rc::clone(&listener), socket));
+        let (worker, accepting) = (Rc::clone(worker), Rc::clone(&listener));
+        tokio::task::spawn_local(async move {
+            accept(&worker, &accepting, socket).await;
+            accepting.closed.set(true);
+            accepting.ended.notify_one();
+        });
         Ok(listener)
     }
 
@@ -113,6 +122,13 @@ impl Listener {
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
         self.stop.notify_one();
+    }
+
+    /// Waits until a stopped listener has closed its socket, so that the port is free again.
+    pub(crate) async fn ended(&self) {
+        while !self.closed.get() {
+            self.ended.notified().await;
+        }
     }
 
     /// Takes what this listener serves from a new table.
@@ -156,7 +172,7 @@ impl Listener {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: AsyncFd<TcpListener>) {
+async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<TcpListener>) {
     let limits = &worker.shared.settings.limits;
     let share = limits.connections.div_ceil(worker.shared.settings.workers.max(1));
     loop {
@@ -174,7 +190,7 @@ async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: AsyncFd<TcpL
                         continue;
                     }
                     listener.open.set(listener.open.get() + 1);
-                    let client = Client::new(&worker, &listener, Stream::accepted(stream), peer);
+                    let client = Client::new(worker, listener, Stream::accepted(stream), peer);
                     if listener.is_tcp() {
                         tokio::task::spawn_local(tcp::serve(client));
                     } else {

@@ -107,17 +107,25 @@ impl Worker {
         }
     }
 
-    fn apply(self: &Rc<Self>, table: Arc<Table>, add: Vec<(Key, std::net::TcpListener)>, remove: Vec<Key>) {
-        let mut listeners = self.listeners.borrow_mut();
+    /// Puts a table in force and opens and gives up listeners; answers those given up, which still have to empty their queues.
+    fn install(
+        self: &Rc<Self>,
+        table: &Arc<Table>,
+        add: Vec<(Key, std::net::TcpListener)>,
+        remove: Vec<Key>,
+    ) -> Vec<Rc<Listener>> {
         self.generation.set(self.generation.get() + 1);
-        *self.table.borrow_mut() = Arc::clone(&table);
+        *self.table.borrow_mut() = Arc::clone(table);
+        let mut stopped = Vec::new();
         for key in remove {
-            if let Some(listener) = listeners.remove(&key) {
-                listener.serve_from(&table);
-                listener.stop();
-                self.sweeper.retire(Some(listener.group()));
-            }
+            stopped.extend(self.listeners.borrow_mut().remove(&key));
         }
+        for listener in &stopped {
+            listener.serve_from(table);
+            listener.stop();
+            self.sweeper.retire(Some(listener.group()));
+        }
+        let mut listeners = self.listeners.borrow_mut();
         for (key, socket) in add {
             let group = self.generation.get() << 20 | listeners.len() as u64;
             match Listener::start(self, key, group, socket) {
@@ -128,18 +136,20 @@ impl Worker {
             }
         }
         for listener in listeners.values() {
-            listener.serve_from(&table);
+            listener.serve_from(table);
         }
+        stopped
     }
 
     async fn drain(&self, deadline: Duration) -> usize {
         let end = tokio::time::Instant::now() + deadline;
-        for (_, listener) in self.listeners.borrow_mut().drain() {
+        let listeners: Vec<_> = self.listeners.borrow_mut().drain().collect();
+        for (_, listener) in &listeners {
             listener.stop();
         }
-        // Let the accept loops empty their queues first.
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
+        for (_, listener) in listeners {
+            listener.ended().await;
+        }
         while self.sweeper.open() > 0 && tokio::time::Instant::now() < end {
             self.sweeper.retire(None);
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -163,7 +173,9 @@ pub(crate) fn run(
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Apply { table, add, remove, done } => {
-                    worker.apply(table, add, remove);
+                    for listener in worker.install(&table, add, remove) {
+                        listener.ended().await;
+                    }
                     // Every decision that is not yet sent is looked at again, because the generation changed; what was sent before
                     // this line was sent before the answer. A vanished receiver does not need it.
                     let _ = done.send(());

@@ -1,4 +1,13 @@
 //! The proxy on real sockets: raw clients, fake targets.
+#![allow(clippy::unwrap_used)]
 
 mod basics;
+mod bodies;
+mod changes;
+mod hostile;
+mod retries;
+mod routing;
 mod support;
+mod tcp;
+mod timeouts;
+mod upgrades;

@@ -1,0 +1,247 @@
+//! New tables, ports that come and go, and the end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use testkit::eventually;
+use testkit::target::{Target, connect};
+
+use crate::support::{Bench, free_port, gateway, get, loopback, on_port, route, short};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledged_change_holds_for_every_later_request() {
+    let bench = Arc::new(Bench::new());
+    let targets = [Target::named("a").await.unwrap(), Target::named("b").await.unwrap()];
+    let build = |live: usize| {
+        let weight = |index| if index == live { 100 } else { 0 };
+        gateway(
+            "shop",
+            vec![
+                route("a", weight(0), &[targets[0].address()]),
+                route("b", weight(1), &[targets[1].address()]),
+            ],
+        )
+    };
+    bench.apply(vec![build(0)]).await;
+    // The load never sees an error; what each target has seen stands still from the moment of the acknowledgement.
+    let stop = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicUsize::new(0));
+    let load: Vec<_> = (0..8)
+        .map(|_| {
+            let (bench, stop, served) = (Arc::clone(&bench), Arc::clone(&stop), Arc::clone(&served));
+            tokio::spawn(async move {
+                let mut client = bench.connect().await;
+                while !stop.load(SeqCst) {
+                    let response = client.ask(&get("shop", "/")).await.unwrap();
+                    assert_eq!(response.status(), 200);
+                    served.fetch_add(1, SeqCst);
+                }
+            })
+        })
+        .collect();
+    for round in 1..=40 {
+        let live = round % 2;
+        bench.apply(vec![build(live)]).await;
+        let mut check = bench.connect().await;
+        // What was sent before the acknowledgement may still be on its way into the target's list.
+        let before = served.load(SeqCst);
+        assert!(eventually(|| served.load(SeqCst) >= before + 16).await);
+        let old = targets[1 - live].count();
+        let mark = served.load(SeqCst);
+        for _ in 0..3 {
+            assert_eq!(check.ask(&get("shop", "/")).await.unwrap().text(), ["a", "b"][live]);
+        }
+        assert!(eventually(|| served.load(SeqCst) >= mark + 20).await);
+        assert_eq!(targets[1 - live].count(), old, "round {round}");
+    }
+    stop.store(true, SeqCst);
+    for task in load {
+        task.await.unwrap();
+    }
+    // Changes closed no connection to any target: each worker needs at most one for each client.
+    assert!(targets.iter().all(|target| target.connections() <= 20));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_connection_is_decided_again() {
+    // The old target does not accept; while a request waits for it, the route loses its weight.
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&loopback(0).into()).unwrap();
+    full.listen(0).unwrap();
+    let old = full.local_addr().unwrap().as_socket().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(Ok(wire)) = tokio::time::timeout(Duration::from_millis(200), connect(old)).await {
+        fill.push(wire);
+        assert!(fill.len() < 100);
+    }
+    let new = Target::named("new").await.unwrap();
+    let bench = Bench::with(|settings| settings.limits.connect_timeout = Duration::from_millis(500));
+    let build = |weights: [u16; 2]| {
+        gateway("shop", vec![route("old", weights[0], &[old]), route("new", weights[1], &[new.address()])])
+    };
+    bench.apply(vec![build([100, 0])]).await;
+    let mut client = bench.connect().await;
+    client.send(get("shop", "/").as_bytes()).await.unwrap();
+    assert!(eventually(|| bench.proxy.targets().iter().any(|target| target.in_flight == 1)).await);
+    bench.apply(vec![build([0, 100])]).await;
+    assert_eq!(client.read_response().await.unwrap().text(), "new");
+}
+
+#[tokio::test]
+async fn connections_outlive_changes_and_removed_gateways_drain() {
+    let bench = Bench::new();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let target = Target::start(move |mut wire, _, seen| {
+        let gate = Arc::clone(&waiting);
+        Box::pin(async move {
+            while let Some(request) = wire.read_request().await? {
+                seen.record(request);
+                gate.acquire().await.map_err(std::io::Error::other)?.forget();
+                wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+            }
+            Ok(())
+        })
+    })
+    .await
+    .unwrap();
+    let port = free_port();
+    let shop = || on_port(port, gateway("shop", vec![route("a", 100, &[target.address()])]));
+    bench.apply(vec![shop()]).await;
+    let mut busy = connect(loopback(port)).await.unwrap();
+    let mut idle = connect(loopback(port)).await.unwrap();
+    gate.add_permits(2);
+    busy.ask(&get("shop", "/")).await.unwrap();
+    idle.ask(&get("shop", "/")).await.unwrap();
+    // Another gateway comes and goes: nothing happens to these.
+    bench.apply(vec![shop(), gateway("other", vec![])]).await;
+    bench.apply(vec![shop()]).await;
+    busy.send(get("shop", "/").as_bytes()).await.unwrap();
+    assert!(eventually(|| target.count() == 3).await);
+    bench.apply(vec![]).await;
+    assert_eq!(idle.read_to_end().await.unwrap(), b"");
+    gate.add_permits(1);
+    let last = busy.read_response().await.unwrap();
+    assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
+    assert_eq!(busy.read_to_end().await.unwrap(), b"");
+    assert!(is_closed(loopback(port)).await);
+    // The port can be had again at once.
+    gate.add_permits(1);
+    assert_eq!(bench.apply(vec![shop()]).await.problems, []);
+    assert_eq!(connect(loopback(port)).await.unwrap().ask(&get("shop", "/")).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_port_moves_from_one_gateway_to_another_without_being_closed() {
+    let bench = Bench::new();
+    let (a, b) = (Target::named("a").await.unwrap(), Target::named("b").await.unwrap());
+    let port = free_port();
+    bench.apply(vec![on_port(port, gateway("one", vec![route("a", 100, &[a.address()])]))]).await;
+    let mut client = connect(loopback(port)).await.unwrap();
+    assert_eq!(client.ask(&get("x", "/")).await.unwrap().text(), "a");
+    bench.apply(vec![on_port(port, gateway("two", vec![route("b", 100, &[b.address()])]))]).await;
+    assert_eq!(client.ask(&get("x", "/")).await.unwrap().text(), "b");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_reported_and_tried_again() {
+    let bench = Bench::with(|settings| settings.limits = short());
+    let target = Target::named("a").await.unwrap();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let free = free_port();
+    let routes = || vec![route("a", 100, &[target.address()])];
+    let applied = bench
+        .apply(vec![on_port(taken, gateway("bad", routes())), on_port(free, gateway("good", routes()))])
+        .await;
+    assert_eq!(applied.problems.len(), 1);
+    assert_eq!(applied.problems[0].0.as_str(), "bad");
+    assert!(applied.problems[0].1.contains(&taken.to_string()), "{}", applied.problems[0].1);
+    assert_eq!(connect(loopback(free)).await.unwrap().ask(&get("x", "/")).await.unwrap().text(), "a");
+    drop(other);
+    let mut served = false;
+    for _ in 0..100 {
+        if let Ok(mut client) = connect(loopback(taken)).await {
+            served = client.ask(&get("x", "/")).await.unwrap().text() == "a";
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(served);
+    // Another proxy is told, instead of silently sharing the port.
+    let second = Bench::new();
+    let applied = second.apply(vec![on_port(free, gateway("good", routes()))]).await;
+    assert_eq!(applied.problems.len(), 1);
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way() {
+    let bench = Bench::new();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let target = Target::start(move |mut wire, _, seen| {
+        let gate = Arc::clone(&waiting);
+        Box::pin(async move {
+            while let Some(request) = wire.read_request().await? {
+                seen.record(request);
+                gate.acquire().await.map_err(std::io::Error::other)?.forget();
+                wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+            }
+            Ok(())
+        })
+    })
+    .await
+    .unwrap();
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    let mut idle = bench.connect().await;
+    gate.add_permits(1);
+    idle.ask(&get("shop", "/")).await.unwrap();
+    let mut busy = bench.connect().await;
+    busy.send(get("shop", "/").as_bytes()).await.unwrap();
+    assert!(eventually(|| target.count() == 2).await);
+    let address = bench.proxy.virtual_host_address().unwrap();
+    let proxy = bench.proxy.clone();
+    let drain = tokio::spawn(async move { proxy.drain(Duration::from_secs(20)).await });
+    assert_eq!(idle.read_to_end().await.unwrap(), b"");
+    assert!(is_closed(address).await);
+    gate.add_permits(1);
+    let last = busy.read_response().await.unwrap();
+    assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
+    assert_eq!(drain.await.unwrap().cut, 0);
+    // Afterwards the handle is harmless.
+    assert_eq!(bench.apply(vec![]).await.problems, []);
+    assert_eq!(bench.proxy.drain(Duration::ZERO).await.cut, 0);
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_drain_cuts_what_is_left() {
+    let bench = Bench::new();
+    let target = Target::start(|mut wire, _, seen| {
+        Box::pin(async move {
+            while let Some(request) = wire.read_request().await? {
+                seen.record(request);
+            }
+            Ok(())
+        })
+    })
+    .await
+    .unwrap();
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    let mut busy = bench.connect().await;
+    busy.send(get("shop", "/").as_bytes()).await.unwrap();
+    assert!(eventually(|| target.count() == 1).await);
+    assert_eq!(bench.proxy.drain(Duration::from_millis(100)).await.cut, 1);
+    assert!(busy.read_response().await.is_err());
+}
+
+/// Waits until nobody listens any more; each worker closes its own socket.
+async fn is_closed(address: std::net::SocketAddr) -> bool {
+    for _ in 0..1000 {
+        if connect(address).await.is_err() {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+    false
+}
