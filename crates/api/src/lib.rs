@@ -12,6 +12,7 @@ mod context;
 mod endpoints;
 mod openapi;
 mod schema;
+mod serve;
 mod web;
 
 use std::sync::Arc;
@@ -23,8 +24,10 @@ pub use crate::context::{
     WorkloadChange, WorkloadInstance, Workloads,
 };
 
-/// The API as a service. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that events can name the
-/// address of an anonymous caller.
+pub use crate::serve::serve;
+
+/// The API as a service, for [`serve`]. Served otherwise, requests should carry `ConnectInfo<SocketAddr>`, so that events can name
+/// the address of an anonymous caller.
 pub fn router(context: Context) -> Router {
     let app = Arc::new(context::App::new(context));
     let (router, _) = endpoints::all().split_for_parts();

@@ -79,7 +79,12 @@ fn complete() -> Value {
 fn complete_operation(path: &str, method: &str, is_api: bool, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     // Short names are unique within a file of the code only.
-    let id: String = format!("{method}{}", path.trim_start_matches("/api/v1").replace("{*", "{"))
+    let place = match path {
+        "/" => "/page",
+        "/api/v1" => "/documents",
+        _ => path.trim_start_matches("/api/v1"),
+    };
+    let id: String = format!("{method}{place}")
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .enumerate()

@@ -410,3 +410,33 @@ pub(crate) struct MatchedCondition {
     /// Its strength.
     strength: String,
 }
+
+/// One gateway, or one for each document that was sent.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Gateways {
+    /// For one document.
+    One(Gateway),
+    /// For several, in order.
+    Many(Vec<Gateway>),
+}
+
+/// One artifact, or one for each document that was sent.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Artifacts {
+    /// For one document.
+    One(Artifact),
+    /// For several, in order.
+    Many(Vec<Artifact>),
+}
+
+/// Events, or a number computed from them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum EventAnswer {
+    /// A page of them.
+    Events(Vec<Event>),
+    /// When an aggregation is asked for.
+    Aggregate(Aggregate),
+}

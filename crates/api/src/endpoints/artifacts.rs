@@ -118,7 +118,7 @@ pub(crate) async fn read(
     params(("kind" = String, Path, description = "conditions, rewrites or routes.", example = "conditions"), schema::WriteParameters, schema::WriteHeaders),
     request_body(content = schema::Artifact, description = "YAML or JSON, whatever the media type says."),
     responses(
-        (status = 201, description = "The artifact; a list when there were several documents.", body = schema::Artifact),
+        (status = 201, description = "The artifact; a list when there were several documents.", body = schema::Artifacts),
         (status = 409, description = "The name is taken.", body = schema::Error),
         (status = 412, description = "If-Match does not hold.", body = schema::Error),
         (status = 504, description = "Stored, but not applied in time.", body = schema::Error),

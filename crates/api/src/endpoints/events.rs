@@ -44,7 +44,7 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, options: Options, text:
 
 /// Events, newest first. A body (see `POST /events/query`) takes the place of all parameters but those of the page.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(schema::EventParameters, schema::PageParameters),
-    responses((status = 200, description = "A page of the events; an object with a value when the body asks for an aggregation.", body = Vec<schema::Event>,
+    responses((status = 200, description = "A page of the events; an object with a value when the body asks for an aggregation.", body = schema::EventAnswer,
         headers(("X-Total-Count" = u64, description = "Number of matching events."), ("Link", description = "Pages: first, prev, next, last.")))))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
@@ -64,7 +64,7 @@ pub(crate) async fn list(
 #[utoipa::path(post, path = "/api/v1/events/query", tag = "events", params(schema::PageParameters),
     request_body(content = schema::EventQuery, description = "YAML or JSON, whatever the media type says."),
     responses((status = 200, description = "A page of the events; `{\"value\": n}` when the body asks for an aggregation.",
-        content((Vec<schema::Event> = "application/json"), (schema::Aggregate = "application/vnd.vamp.aggregate+json")))))]
+        body = schema::EventAnswer)))]
 pub(crate) async fn query(
     State(app): State<Arc<App>>,
     origin: Origin,

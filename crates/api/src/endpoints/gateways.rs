@@ -58,7 +58,7 @@ pub(crate) async fn read(State(app): State<Arc<App>>, Path(name): Path<String>) 
     params(schema::WriteParameters, schema::WriteHeaders),
     request_body(content = schema::GatewayInput, description = "YAML or JSON, whatever the media type says."),
     responses(
-        (status = 202, description = "The gateway; a list when there were several documents.", body = schema::Gateway),
+        (status = 202, description = "The gateway; a list when there were several documents.", body = schema::Gateways),
         (status = 409, description = "The name is taken, or no port is left.", body = schema::Error),
         (status = 412, description = "If-Match does not hold.", body = schema::Error),
         (status = 504, description = "Stored, but not applied in time.", body = schema::Error),

@@ -34,7 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[utoipa::path(get, path = "/api/v1/metrics/gateways/{gateway}/{metric}", tag = "figures",
     params(("gateway" = String, Path, description = "Name, slashes as %2F."), ("metric" = String, Path, description = "Name of the metric.", example = "rate"),
         ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn gateway_metric(
     State(app): State<Arc<App>>,
     Path((gateway, metric)): Path<(String, String)>,
@@ -53,7 +53,7 @@ pub(crate) async fn gateway_metric(
 #[utoipa::path(get, path = "/api/v1/metrics/gateways/{gateway}/routes/{route}/{metric}", tag = "figures",
     params(("gateway" = String, Path, description = "Name, slashes as %2F."), ("route" = String, Path, description = "Path, slashes as %2F."),
         ("metric" = String, Path, description = "Name of the metric.", example = "rate"), ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn route_metric(
     State(app): State<Arc<App>>,
     Path((gateway, route, metric)): Path<(String, String, String)>,
@@ -72,7 +72,7 @@ pub(crate) async fn route_metric(
 #[utoipa::path(get, path = "/api/v1/metrics/deployments/{deployment}/clusters/{cluster}/ports/{port}/{metric}", tag = "figures",
     params(("deployment" = String, Path, description = "Deployment."), ("cluster" = String, Path, description = "Cluster."), ("port" = String, Path, description = "Name of the port."),
         ("metric" = String, Path, description = "Name of the metric.", example = "rate"), ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn port_metric(
     app: State<Arc<App>>,
     Path((deployment, cluster, port, metric)): Path<(String, String, String, String)>,
@@ -86,7 +86,7 @@ pub(crate) async fn port_metric(
     params(("deployment" = String, Path, description = "Deployment."), ("cluster" = String, Path, description = "Cluster."), ("service" = String, Path, description = "Service."),
         ("port" = String, Path, description = "Name of the port."), ("metric" = String, Path, description = "Name of the metric.", example = "rate"),
         ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn service_metric(
     app: State<Arc<App>>,
     Path((deployment, cluster, service, port, metric)): Path<(String, String, String, String, String)>,
@@ -100,7 +100,7 @@ pub(crate) async fn service_metric(
 /// Health of a gateway, 0 to 1.
 #[utoipa::path(get, path = "/api/v1/health/gateways/{gateway}", tag = "figures",
     params(("gateway" = String, Path, description = "Name, slashes as %2F."), ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn gateway_health(
     State(app): State<Arc<App>>,
     Path(gateway): Path<String>,
@@ -114,7 +114,7 @@ pub(crate) async fn gateway_health(
 #[utoipa::path(get, path = "/api/v1/health/gateways/{gateway}/routes/{route}", tag = "figures",
     params(("gateway" = String, Path, description = "Name, slashes as %2F."), ("route" = String, Path, description = "Path, slashes as %2F."),
         ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn route_health(
     State(app): State<Arc<App>>,
     Path((gateway, route)): Path<(String, String)>,
@@ -127,7 +127,7 @@ pub(crate) async fn route_health(
 /// Health of a deployment, 0 to 1.
 #[utoipa::path(get, path = "/api/v1/health/deployments/{deployment}", tag = "figures",
     params(("deployment" = String, Path, description = "Deployment."), ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn deployment_health(
     State(app): State<Arc<App>>,
     Path(deployment): Path<String>,
@@ -146,7 +146,7 @@ pub(crate) async fn deployment_health(
 #[utoipa::path(get, path = "/api/v1/health/deployments/{deployment}/clusters/{cluster}", tag = "figures",
     params(("deployment" = String, Path, description = "Deployment."), ("cluster" = String, Path, description = "Cluster."),
         ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn cluster_health(
     State(app): State<Arc<App>>,
     Path((deployment, cluster)): Path<(String, String)>,
@@ -165,7 +165,7 @@ pub(crate) async fn cluster_health(
 #[utoipa::path(get, path = "/api/v1/health/deployments/{deployment}/clusters/{cluster}/services/{service}", tag = "figures",
     params(("deployment" = String, Path, description = "Deployment."), ("cluster" = String, Path, description = "Cluster."), ("service" = String, Path, description = "Service."),
         ("window" = Option<u64>, Query, description = "Seconds, 120 unless given.")),
-    responses((status = 200, description = "A bare number.", body = f64), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
+    responses((status = 200, description = "A bare number.", body = f64, content_type = "application/json"), (status = 404, description = "No value within the window.", body = crate::schema::Error)))]
 pub(crate) async fn service_health(
     State(app): State<Arc<App>>,
     Path((deployment, cluster, service)): Path<(String, String, String)>,

@@ -84,7 +84,7 @@ pub(crate) async fn post_template(_: Path<(String, String)>, _: AnyText) -> Answ
 /// Nothing to do.
 #[utoipa::path(delete, path = "/api/v1/vga/{type}/{name}/template", tag = "information",
     params(("type" = String, Path, description = "Type.", example = "embedded"), ("name" = String, Path, description = "Name.", example = "1.0")),
-    responses((status = 200, description = "`true`.", body = bool)))]
+    responses((status = 200, description = "`true`.", body = bool, content_type = "application/json")))]
 pub(crate) async fn delete_template(_: Path<(String, String)>) -> Answer {
     Ok(Reply::ok(Value::Bool(true)))
 }
