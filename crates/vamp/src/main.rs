@@ -1,1 +1,112 @@
-fn main() {}
+//! The `vamp` binary: reads the command line and hands over. Everything it wires lives in the crates below.
+
+mod demo;
+mod serve;
+mod settings;
+mod shop;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
+
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let program = command();
+    let matches = match program.clone().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    match matches.subcommand() {
+        Some((name @ ("serve" | "demo"), given)) => server(name, arguments.clone(), given),
+        Some((name @ ("sava-product" | "sava-cart"), given)) => finish(shop::run(name, given)),
+        _ => client(&matches, program),
+    }
+}
+
+fn command() -> Command {
+    let serve = Settings::augment_args(Command::new("serve"))
+        .about("Run Vamp: API, control, proxy and the local platform in one process")
+        .after_help("The first line on standard output is JSON with the addresses in use.");
+    let demo = demo::Options::augment_args(Settings::augment_args(Command::new("demo")))
+        .about("Start Vamp with the sava shop and walk through a release");
+    let program = Command::new("vamp")
+        .about("Release control for microservices")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .max_term_width(110)
+        .subcommand(serve)
+        .subcommand(demo)
+        .subcommand(shop::command("sava-product", "The product service of the sava shop").hide(true))
+        .subcommand(shop::command("sava-cart", "The store front of the sava shop").hide(true));
+    cli::augment(program)
+}
+
+/// `serve` and `demo`: settings from flags, environment and file, then the server.
+fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode {
+    let program = command();
+    let Some(shape) = program.find_subcommand(name) else { return ExitCode::FAILURE };
+    let arguments = match settings::with_file(arguments, given, shape) {
+        Ok(arguments) => arguments,
+        Err(error) => return finish(Err(error)),
+    };
+    let matches = match program.clone().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let Some((_, matches)) = matches.subcommand() else { return ExitCode::FAILURE };
+    let settings = match Settings::from_arg_matches(matches) {
+        Ok(settings) => settings,
+        Err(error) => return usage(&error),
+    };
+    let applied = settings::applied(matches, shape);
+    if name == "serve" {
+        return finish(serve::run(settings, applied));
+    }
+    match demo::Options::from_arg_matches(matches) {
+        Ok(options) => finish(demo::run(settings, applied, &options)),
+        Err(error) => usage(&error),
+    }
+}
+
+fn client(matches: &ArgMatches, program: Command) -> ExitCode {
+    let (verb, connection) = match cli::parse(matches) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(error.into())),
+    };
+    match runtime.block_on(cli::run(verb, connection, program)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::report(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Help and version are no errors; a wrong command line is exit code 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a failed process")]
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! `vamp serve`: everything in one process. This file is the wiring, in the order in which data flows.
+//!
+//! ```text
+//! platform --Observation--> control --RoutingConfig--> proxy --acknowledge--> control
+//!                              ^                         |
+//!                          API, store                telemetry --every second, every period--> rings, events
+//! ```
+
+mod adapters;
+mod tokens;
+
+use std::future::IntoFuture as _;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use control::Control;
+use jiff::Timestamp;
+use local::Platform;
+use model::selector::Selector;
+use proxy::Proxy;
+use serde_json::json;
+use store::{SqliteStore, Store};
+use telemetry::Telemetry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::settings::Settings;
+
+/// Name of the proxy in this process, in receipts and `status`.
+const PROXY: &str = "local";
+
+/// Threads for the API and control; the proxy has its own. Two suffice: both mostly wait.
+const RUNTIME_THREADS: usize = 2;
+
+/// Settings as `GET /config` shows them: name, value, source.
+pub(crate) type Applied = Vec<(String, String, &'static str)>;
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
+    log(&settings)?;
+    runtime()?.block_on(async {
+        let stopped = stop_signal()?;
+        let drain = settings.drain_timeout;
+        let server = Server::start(settings, applied).await?;
+        server.announce()?;
+        stopped.cancelled().await;
+        info!("stopping");
+        server.stop(drain).await;
+        Ok(())
+    })
+}
+
+/// The runtime of everything but the proxy.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Sends the log to standard error; standard output is for the first line and for results.
+pub(crate) fn log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).with_context(|| {
+        format!("--log '{}' is not a filter, write for example info or proxy=debug,info", settings.log)
+    })?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if settings.log_format == "json" {
+        log.json().init()
+    } else {
+        log.init()
+    }
+    Ok(())
+}
+
+/// A token that is cancelled by SIGTERM or Ctrl-C.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let token = CancellationToken::new();
+    let stopped = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(token)
+}
+
+/// A running Vamp.
+pub(crate) struct Server {
+    api: SocketAddr,
+    virtual_hosts: SocketAddr,
+    gateway_address: IpAddr,
+    proxy: Proxy,
+    platform: Platform,
+    store: Arc<SqliteStore>,
+    closing: CancellationToken,
+    api_task: JoinHandle<std::io::Result<()>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts everything; when this returns the first table is in force and the API answers.
+    ///
+    /// # Errors
+    /// What could not be started, and what to do about it.
+    pub(crate) async fn start(settings: Settings, applied: Applied) -> anyhow::Result<Self> {
+        let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
+        if tokens.is_empty() && !settings.api_listen.ip().is_loopback() {
+            anyhow::bail!(
+                "--api-listen {} can be reached from other machines, so the API needs tokens: give --token-file, \
+                 or listen on 127.0.0.1",
+                settings.api_listen
+            );
+        }
+        let filter = Selector::parse(&settings.gateway_selector).map_err(|error| {
+            anyhow::anyhow!("--gateway-selector, at character {}: {}", error.offset + 1, error.message)
+        })?;
+        // Addresses first: what cannot be bound must not touch the data.
+        let api_listener = TcpListener::bind(settings.api_listen).await.with_context(|| {
+            format!("cannot listen on {} for the API (--api-listen)", settings.api_listen)
+        })?;
+        let api = api_listener.local_addr().context("the API's address")?;
+        let store = Arc::new(
+            SqliteStore::open(&settings.data_dir, &settings.environment)
+                .await
+                .context("cannot open the store")?,
+        );
+
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let telemetry = Telemetry::new(workers);
+        let proxy = Proxy::start(adapters::proxy_settings(&settings, workers), Arc::clone(&telemetry))
+            .context("cannot start the proxy")?;
+        let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
+
+        let platform = Platform::start(local::Settings {
+            inventory: settings.inventory.clone(),
+            data_dir: settings.data_dir.clone(),
+            namespace: settings.environment.clone(),
+            program: std::env::current_exe().context("cannot tell where the vamp program is")?,
+            loopback_base: None,
+            // Where the shop of the tutorial finds its products; a manifest may say otherwise.
+            environment: vec![(
+                "SAVA_PRODUCT_URL".into(),
+                format!("http://{}:9070", settings.gateway_address),
+            )],
+        });
+        let control = Control::start(
+            adapters::control_settings(&settings, filter.clone(), &[api.port(), virtual_hosts.port()]),
+            Arc::clone(&store) as Arc<dyn Store>,
+            platform.observe(),
+            Arc::new(control::SystemClock),
+        )
+        .await
+        .context("cannot start the control plane")?;
+
+        control.proxy_joined(PROXY);
+        let mut published = control.published();
+        let first = published.borrow_and_update().clone();
+        let outcome = proxy.apply(first).await;
+        control.acknowledge(PROXY, outcome.revision, outcome.problems);
+
+        let closing = CancellationToken::new();
+        let background = vec![
+            tokio::spawn(follow(control.clone(), proxy.clone(), published)),
+            tokio::spawn(tick(Arc::clone(&telemetry), control.clone())),
+            tokio::spawn(publish_metrics(Arc::clone(&telemetry), control.clone(), settings.clone())),
+        ];
+
+        let context = adapters::api_context(adapters::Parts {
+            settings: &settings,
+            applied,
+            tokens,
+            api,
+            control,
+            filter,
+            telemetry,
+            proxy: proxy.clone(),
+            platform: platform.clone(),
+            closing: closing.clone(),
+        });
+        let router = api::router(context).into_make_service_with_connect_info::<SocketAddr>();
+        let api_task = tokio::spawn(
+            axum::serve(api_listener, router)
+                .with_graceful_shutdown(closing.clone().cancelled_owned())
+                .into_future(),
+        );
+
+        info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
+        if settings.token_file.is_none() {
+            info!("the API is open to everybody on this machine; --token-file closes it");
+        }
+        if settings.inventory.is_empty() {
+            info!(
+                "no --inventory: only workloads started with `vamp local apply` and addresses in routes are known"
+            );
+        }
+        Ok(Self {
+            api,
+            virtual_hosts,
+            gateway_address: settings.gateway_address,
+            proxy,
+            platform,
+            store,
+            closing,
+            api_task,
+            background,
+        })
+    }
+
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    pub(crate) fn virtual_hosts(&self) -> SocketAddr {
+        self.virtual_hosts
+    }
+
+    pub(crate) fn gateway_address(&self) -> IpAddr {
+        self.gateway_address
+    }
+
+    /// The first line on standard output, for programs that start Vamp on free ports.
+    fn announce(&self) -> anyhow::Result<()> {
+        let line = json!({
+            "api": self.api.to_string(), "virtual_hosts": self.virtual_hosts.to_string(), "pid": std::process::id(),
+        });
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(error).context("standard output")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stops in order: traffic drains first, then the API, then the processes, then the store.
+    pub(crate) async fn stop(self, drain: Duration) {
+        let drained = self.proxy.drain(drain).await;
+        info!(?drained, "the proxy has stopped");
+        self.closing.cancel();
+        if tokio::time::timeout(Duration::from_secs(5), self.api_task).await.is_err() {
+            warn!("API requests under way were cut off");
+        }
+        for task in self.background {
+            task.abort();
+        }
+        self.platform.stop().await;
+        self.store.close().await;
+    }
+}
+
+/// Hands every new configuration to the proxy, the newest first when several came meanwhile, and acknowledges it.
+async fn follow(
+    control: Control,
+    proxy: Proxy,
+    mut published: tokio::sync::watch::Receiver<Arc<routing::config::RoutingConfig>>,
+) {
+    while published.changed().await.is_ok() {
+        let config = published.borrow_and_update().clone();
+        let outcome = proxy.apply(config).await;
+        control.acknowledge(PROXY, outcome.revision, outcome.problems);
+    }
+}
+
+/// Once a second: rolls the windows, and forgets series of what is gone.
+async fn tick(telemetry: Arc<Telemetry>, control: Control) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        second.tick().await;
+        let now = Timestamp::now();
+        telemetry.tick(now);
+        telemetry.retain(&adapters::live_series(&control.view()), now);
+    }
+}
+
+/// Publishes metrics and health as events (spec: automation 2.2, 2.3).
+async fn publish_metrics(telemetry: Arc<Telemetry>, control: Control, settings: Settings) {
+    let mut period = tokio::time::interval(settings.metrics_period.max(Duration::from_secs(1)));
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let window = u32::try_from(settings.metrics_window.as_secs()).unwrap_or(u32::MAX).max(1);
+    loop {
+        period.tick().await;
+        let events = adapters::metric_figures(&telemetry, &control.view(), window, Timestamp::now());
+        if !events.is_empty() {
+            control.publish_transient(events).await;
+        }
+    }
+}

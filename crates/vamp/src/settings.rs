@@ -1,0 +1,233 @@
+//! The settings of `serve` and `demo`: one definition gives flag, environment variable, file key, default and help.
+//!
+//! Order: flag > environment > file (`--config`) > default. A file key is the flag's name; an unknown key is refused.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command};
+
+/// Settings of the server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Settings {
+    /// File with settings, YAML: a key is a flag's name without the dashes in front
+    #[arg(long, env = "VAMP_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where artifacts, live state and events are kept
+    #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Address of the API; port 0 takes a free one
+    #[arg(long, env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT")]
+    pub(crate) api_listen: SocketAddr,
+    /// Address of the shared listener that routes by virtual host; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_LISTEN",
+        default_value = "127.0.0.1:8000",
+        value_name = "ADDRESS:PORT"
+    )]
+    pub(crate) virtual_host_listen: SocketAddr,
+    /// Address on which gateway ports are opened and reached
+    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub(crate) gateway_address: IpAddr,
+    /// Name of the environment
+    #[arg(long, env = "VAMP_ENVIRONMENT", default_value = "default", value_name = "NAME", value_parser = environment)]
+    pub(crate) environment: String,
+    /// Files or directories with Kubernetes manifests that say what runs or what to run; watched; repeatable
+    #[arg(long, env = "VAMP_INVENTORY", value_name = "PATH", value_delimiter = ',')]
+    pub(crate) inventory: Vec<PathBuf>,
+    /// Selector that is and-ed in front of every gateway's
+    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", default_value = "true", value_name = "SELECTOR")]
+    pub(crate) gateway_selector: String,
+    /// Ports to choose from for gateways without one
+    #[arg(long, env = "VAMP_PORT_RANGE", default_value = "40000-45000", value_name = "FROM-TO", value_parser = port_range)]
+    pub(crate) port_range: RangeInclusive<u16>,
+    /// How long a route whose instances are gone keeps its settings
+    #[arg(long, env = "VAMP_ROUTE_RETENTION", default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub(crate) route_retention: Duration,
+    /// How long requests under way may take to finish when Vamp stops
+    #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+    /// Worker threads of the proxy; 0 means one for each core
+    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N")]
+    pub(crate) workers: usize,
+    /// File with tokens for the API, lines `ROLE NAME TOKEN`; roles: viewer, operator, admin. Without it the API is open
+    #[arg(long, env = "VAMP_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// File that gets one JSON line for each request; `-` for standard error
+    #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// Window of the published metrics and health
+    #[arg(long, env = "VAMP_METRICS_WINDOW", default_value = "60s", value_name = "TIME", value_parser = duration)]
+    pub(crate) metrics_window: Duration,
+    /// How often metrics and health are published as events
+    #[arg(long, env = "VAMP_METRICS_PERIOD", default_value = "10s", value_name = "TIME", value_parser = duration)]
+    pub(crate) metrics_period: Duration,
+    /// How long events are kept
+    #[arg(long, env = "VAMP_EVENT_RETENTION", default_value = "2160h", value_name = "TIME", value_parser = duration)]
+    pub(crate) event_retention: Duration,
+    /// What is logged, for example info or proxy=debug,info
+    #[arg(long, env = "VAMP_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// Form of the log
+    #[arg(long, env = "VAMP_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"], value_name = "FORMAT")]
+    pub(crate) log_format: String,
+}
+
+/// A setting, its value and where it came from; for `GET /config` and the start-up log.
+pub(crate) fn applied(matches: &ArgMatches, command: &Command) -> Vec<(String, String, &'static str)> {
+    let mut all = Vec::new();
+    for argument in command.get_arguments() {
+        let id = argument.get_id().as_str();
+        let Some(long) = argument.get_long() else { continue };
+        let Ok(Some(values)) = matches.try_get_raw(id) else { continue };
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            _ => "default",
+        };
+        let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+        all.push((long.to_owned(), values.join(","), source));
+    }
+    all
+}
+
+/// The arguments again, with those settings of the `--config` file appended that neither a flag nor the environment gave.
+///
+/// # Errors
+/// The file cannot be read, is no map of settings, or holds an unknown key: with file, line and what is meant.
+pub(crate) fn with_file(
+    mut arguments: Vec<OsString>,
+    matches: &ArgMatches,
+    command: &Command,
+) -> anyhow::Result<Vec<OsString>> {
+    let Some(file) = matches.try_get_one::<PathBuf>("config").ok().flatten() else { return Ok(arguments) };
+    let text =
+        std::fs::read_to_string(file).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", file.display()))?;
+    for (key, values) in entries(&text).map_err(|e| anyhow::anyhow!("{}: {e}", file.display()))? {
+        let argument =
+            command.get_arguments().find(|a| a.get_long() == Some(key.as_str()) && key != "config");
+        let Some(argument) = argument else {
+            let known: Vec<&str> = command
+                .get_arguments()
+                .filter_map(|a| a.get_long())
+                .filter(|long| *long != "config")
+                .collect();
+            anyhow::bail!("{}: unknown setting '{key}', known are: {}", file.display(), known.join(", "));
+        };
+        let given = matches.value_source(argument.get_id().as_str());
+        if matches!(given, Some(ValueSource::CommandLine | ValueSource::EnvVariable)) {
+            continue;
+        }
+        for value in values {
+            arguments.push(format!("--{key}={value}").into());
+        }
+    }
+    Ok(arguments)
+}
+
+fn entries(text: &str) -> Result<Vec<(String, Vec<String>)>, String> {
+    let nodes = model::yaml::read_all(text).map_err(|problems| {
+        let place = problems.0.first().and_then(|problem| problem.position);
+        place.map(|p| format!("line {}: ", p.line)).unwrap_or_default() + &problems.to_string()
+    })?;
+    let mut all = Vec::new();
+    for node in nodes {
+        let value = node.to_value();
+        let map = value
+            .as_object()
+            .ok_or("expected a map of settings, for example `api-listen: 127.0.0.1:8090`")?;
+        for (key, value) in map {
+            let one = |value: &serde_json::Value| match value {
+                serde_json::Value::String(text) => Ok(text.clone()),
+                serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok(value.to_string()),
+                _ => Err(format!("the setting '{key}' must be text, a number or a list of those")),
+            };
+            let values = match value {
+                serde_json::Value::Array(items) => items.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+                value => vec![one(value)?],
+            };
+            all.push((key.clone(), values));
+        }
+    }
+    Ok(all)
+}
+
+fn environment(text: &str) -> Result<String, String> {
+    let good = !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("use lower-case letters, digits and inner '-', at most 63".into())
+    }
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let error = || format!("'{text}' is not a range of ports, write for example 40000-45000");
+    let (from, to) = text.split_once('-').ok_or_else(error)?;
+    let from: u16 = from.trim().parse().map_err(|_| error())?;
+    let to: u16 = to.trim().parse().map_err(|_| error())?;
+    if from == 0 || from > to { Err(error()) } else { Ok(from..=to) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    cli::duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn parse(arguments: &[&str], file: Option<&str>) -> Result<Settings, String> {
+        use clap::{CommandFactory, FromArgMatches};
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments: Vec<OsString> =
+            std::iter::once("vamp").chain(arguments.iter().copied()).map(OsString::from).collect();
+        if let Some(text) = file {
+            let path = folder.path().join("vamp.yaml");
+            std::fs::write(&path, text).unwrap();
+            arguments.push(format!("--config={}", path.display()).into());
+        }
+        let matches = Program::command().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
+        let arguments = with_file(arguments, &matches, &Program::command()).map_err(|e| format!("{e:#}"))?;
+        let matches = Program::command().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
+        Ok(Program::from_arg_matches(&matches).map_err(|e| e.to_string())?.settings)
+    }
+
+    #[test]
+    fn flag_beats_file_beats_default() {
+        let file = "api-listen: 127.0.0.1:1\nworkers: 3\ninventory: [a.yaml, b.yaml]\nport-range: 500-600\n";
+        let settings = parse(&["--workers=2"], Some(file)).unwrap();
+        assert_eq!(settings.workers, 2);
+        assert_eq!(settings.api_listen.port(), 1);
+        assert_eq!(settings.inventory, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
+        assert_eq!(settings.port_range, 500..=600);
+        assert_eq!(settings.route_retention, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn mistakes_in_the_file_name_it_and_the_way_out() {
+        let message = |text: &str| parse(&[], Some(text)).unwrap_err();
+        assert!(
+            message("api-listn: 1").contains("unknown setting 'api-listn', known are: data-dir, api-listen")
+        );
+        assert!(message("- a").contains("expected a map of settings"));
+        assert!(message("workers: {a: 1}").contains("the setting 'workers' must be text"));
+        assert!(message("route-retention: 30").contains("needs a unit"));
+        assert!(message("a: [").contains("vamp.yaml"));
+    }
+}
