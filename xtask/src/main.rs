@@ -1,1 +1,103 @@
-fn main() {}
+//! The project's own commands. They need nothing but cargo.
+//!
+//! ```text
+//! cargo xtask demo [flags of vamp demo]   build and run the guided release
+//! cargo xtask test [filter]               everything that must pass: format, lints, all tests
+//! cargo xtask bench                       footprint and latency of the management side
+//! ```
+#![allow(clippy::print_stderr, reason = "a command line tool talks to its user")]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+mod bench;
+#[cfg(test)]
+mod tidy;
+
+const HELP: &str = "\
+cargo xtask demo [flags]   build the release binary and run `vamp demo` (flags are passed on)
+cargo xtask test [filter]  format, lints and all tests; with a filter only the tests that match
+cargo xtask bench          footprint and latency of the management side, on the release binary";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    let result = match verb.to_str() {
+        Some("demo") => demo(&rest),
+        Some("test") => test(&rest),
+        Some("bench") => release().and_then(|binary| bench::run(&binary)).map(|()| ExitCode::SUCCESS),
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Builds the release binary, so that the figures of the demo are those of the product, and becomes it.
+fn demo(rest: &[OsString]) -> anyhow::Result<ExitCode> {
+    step(
+        "build vamp (the first time takes a few minutes)",
+        cargo(["build", "--release", "--package", "vamp"]),
+    )?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let binary = target.join("release").join("vamp");
+    let mut command = Command::new(&binary);
+    command.arg("demo").args(rest);
+    // Ctrl-C goes to the demo, which stops in order; this process only waits.
+    let status = command.status().with_context(|| format!("cannot run {}", binary.display()))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Builds the release binary.
+fn release() -> anyhow::Result<PathBuf> {
+    step(
+        "build vamp (the first time takes a few minutes)",
+        cargo(["build", "--release", "--package", "vamp"]),
+    )?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release").join("vamp"))
+}
+
+fn test(rest: &[OsString]) -> anyhow::Result<ExitCode> {
+    if rest.is_empty() {
+        step("format", cargo(["fmt", "--all", "--check"]))?;
+        step("lints", cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    }
+    let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
+    tests.args(rest);
+    step("tests", tests)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cargo<const N: usize>(args: [&str; N]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
+}
+
+fn step(name: &str, mut command: Command) -> anyhow::Result<()> {
+    eprintln!("== {name}");
+    let start = Instant::now();
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    eprintln!("== {name}: {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
