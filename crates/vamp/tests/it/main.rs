@@ -1,0 +1,11 @@
+//! The real binary as its users meet it: processes, sockets, files, signals.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod bad_input;
+mod churn;
+mod client;
+mod crash;
+mod demo;
+mod harness;
+mod release;
+mod target;
