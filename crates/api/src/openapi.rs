@@ -93,6 +93,9 @@ fn complete_operation(path: &str, method: &str, is_api: bool, operation: &mut Va
     if let Some(operation) = operation.as_object_mut() {
         operation.insert("operationId".into(), id.into());
     }
+    if let Some(body) = operation.get_mut("requestBody") {
+        add_yaml(body);
+    }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for response in responses.values_mut() {
         add_yaml(response);
@@ -117,8 +120,8 @@ fn capital(word: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
-fn add_yaml(response: &mut Value) {
-    let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) else { return };
+fn add_yaml(message: &mut Value) {
+    let Some(content) = message.get_mut("content").and_then(Value::as_object_mut) else { return };
     if let Some(json) = content.get("application/json").cloned() {
         content.insert("application/x-yaml".into(), json);
     }

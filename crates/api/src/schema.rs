@@ -416,7 +416,7 @@ pub(crate) struct MatchedCondition {
 #[serde(untagged)]
 pub(crate) enum Gateways {
     /// For one document.
-    One(Gateway),
+    One(Box<Gateway>),
     /// For several, in order.
     Many(Vec<Gateway>),
 }

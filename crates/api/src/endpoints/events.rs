@@ -6,7 +6,7 @@ use axum::extract::State;
 use control::{Change, Outcome};
 use http::StatusCode;
 use jiff::Timestamp;
-use model::event::{Aggregator, AggregatorKind, EventQuery, EventRequest, NewEvent};
+use model::event::{Aggregator, AggregatorKind, Event, EventQuery, EventRequest, NewEvent, expand};
 use serde_json::json;
 use store::Aggregation;
 use utoipa_axum::router::OpenApiRouter;
@@ -33,6 +33,12 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 pub(crate) async fn publish(State(app): State<Arc<App>>, options: Options, text: Text) -> Answer {
     let mut event = NewEvent::read(&text.0, Timestamp::now())?;
     event.actor = Some(options.origin.actor().to_owned());
+    if options.validate_only {
+        return Ok(Reply::new(
+            StatusCode::CREATED,
+            serde_json::to_value(unstored(event)).map_err(|_| Failure::internal())?,
+        ));
+    }
     let accepted = writes::submit(&app, &options, Change::Events(vec![event]), None, None).await?;
     let stored = accepted.results.iter().find_map(|outcome| match outcome {
         Outcome::Events(events) => events.first(),
@@ -40,6 +46,20 @@ pub(crate) async fn publish(State(app): State<Arc<App>>, options: Options, text:
     });
     let document = stored.and_then(|event| serde_json::to_value(event).ok()).ok_or_else(Failure::internal)?;
     Ok(Reply::new(StatusCode::CREATED, document))
+}
+
+/// An event as it would be stored, but for the id, which only the store gives.
+fn unstored(event: NewEvent) -> Event {
+    Event {
+        id: String::new(),
+        version: event.version.unwrap_or_else(|| "1.0".to_owned()),
+        tags: expand(&event.tags),
+        value: event.value,
+        timestamp: event.timestamp,
+        kind: event.kind,
+        actor: event.actor,
+        revision: None,
+    }
 }
 
 /// Events, newest first. A body (see `POST /events/query`) takes the place of all parameters but those of the page.

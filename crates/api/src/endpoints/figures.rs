@@ -6,10 +6,15 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{Response, sse};
 use futures_util::stream::unfold;
+use indexmap::IndexMap;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use model::name::GatewayName;
+use model::percent::Percent;
+use routing::config::{GatewayConfig, RouteConfig, TargetConfig};
+use serde::Serialize;
 use telemetry::{Gauges, Key, TargetGauge, Window};
 use tokio::time::MissedTickBehavior;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -31,9 +36,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// Requests, errors and times of every gateway, route and instance in the last seconds.
 #[utoipa::path(get, path = "/api/v1/figures", tag = "figures",
     params(("window" = Option<u32>, Query, description = "Seconds, 1 to 900; 10 unless given.")),
-    responses((status = 200, description = "Figures by gateway, route and instance.", body = Object)))]
+    responses((status = 200, description = "Figures by gateway, route and instance.", body = Figures)))]
 pub(crate) async fn figures(State(app): State<Arc<App>>, parameters: Parameters) -> Answer {
-    Ok(Reply::ok(all(&app, window(&parameters)?)))
+    Reply::of(&all(&app, window(&parameters)?))
 }
 
 /// The same once a second, as events called `figures`.
@@ -48,7 +53,9 @@ pub(crate) async fn stream(State(app): State<Arc<App>>, parameters: Parameters) 
     let source = app.clone();
     let events = unfold((source, clock, permit), move |(app, mut clock, permit)| async move {
         clock.tick().await;
-        let event = sse::Event::default().event("figures").data(all(&app, window).to_string());
+        let event = sse::Event::default()
+            .event("figures")
+            .data(serde_json::to_string(&all(&app, window)).unwrap_or_default());
         Some((event, (app, clock, permit)))
     });
     Ok(streams::answer(&app, events))
@@ -62,57 +69,158 @@ fn window(parameters: &Parameters) -> Result<u32, Failure> {
         .ok_or_else(|| unreadable("window", &seconds.to_string(), "1 to 900 seconds"))
 }
 
-fn all(app: &App, seconds: u32) -> Value {
+fn all(app: &App, seconds: u32) -> Figures {
     let view = app.control().view();
     let telemetry = &app.context.telemetry;
-    let figures = |key: &Key| telemetry.window(key, seconds).unwrap_or_else(|| Window::empty(seconds));
-    let mut gateways = Map::new();
-    for (name, config) in &view.config.gateways {
-        let mut routes = Map::new();
-        for route in &config.routes {
-            let mut instances = Map::new();
-            for target in &route.targets {
-                let key = Key::Instance(name.clone(), route.path.clone(), target.id.clone());
-                let mut value = show(&figures(&key));
-                value.insert("id".into(), target.id.clone().into());
-                instances.insert(target.name.clone(), value.into());
-            }
-            let mut value = show(&figures(&Key::Route(name.clone(), route.path.clone())));
-            let weight = model::percent::Percent::from_hundredths(route.weight).unwrap_or_default();
-            value.insert("weight".into(), weight.to_string().into());
-            value.insert("instances".into(), instances.into());
-            routes.insert(route.path.to_string(), value.into());
-        }
-        let mut value = show(&figures(&Key::Gateway(name.clone())));
-        value.insert("routes".into(), routes.into());
-        gateways.insert(name.to_string(), value.into());
+    let traffic =
+        |key: &Key| Traffic::from(telemetry.window(key, seconds).unwrap_or_else(|| Window::empty(seconds)));
+    let instances = |gateway: &GatewayName, route: &RouteConfig| {
+        let instance = |target: &TargetConfig| {
+            let key = Key::Instance(gateway.clone(), route.path.clone(), target.id.clone());
+            (target.name.clone(), InstanceFigures { id: target.id.clone(), traffic: traffic(&key) })
+        };
+        route.targets.iter().map(instance).collect()
+    };
+    let routes = |gateway: &GatewayName, config: &GatewayConfig| {
+        let route = |route: &RouteConfig| {
+            let figures = RouteFigures {
+                weight: Percent::from_hundredths(route.weight).unwrap_or_default().to_string(),
+                traffic: traffic(&Key::Route(gateway.clone(), route.path.clone())),
+                instances: instances(gateway, route),
+            };
+            (route.path.to_string(), figures)
+        };
+        config.routes.iter().map(route).collect()
+    };
+    let gateways = view.config.gateways.iter().map(|(name, config)| {
+        let figures =
+            GatewayFigures { traffic: traffic(&Key::Gateway(name.clone())), routes: routes(name, config) };
+        (name.to_string(), figures)
+    });
+    Figures {
+        timestamp: Timestamp::now().to_string(),
+        revision: view.revision,
+        window: seconds,
+        gateways: gateways.collect(),
     }
-    json!({
-        "timestamp": Timestamp::now(),
-        "revision": view.revision,
-        "window": seconds,
-        "gateways": gateways,
-    })
 }
 
-fn show(window: &Window) -> Map<String, Value> {
-    let mut map = match serde_json::to_value(window) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    };
-    map.shift_remove("seconds");
-    let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-    let by_class: Map<String, Value> =
-        classes.into_iter().zip(window.by_class).map(|(class, count)| (class.into(), count.into())).collect();
-    map.insert("by_class".into(), by_class.into());
-    for key in ["rate", "mean_ms", "p50_ms", "p95_ms", "p99_ms"] {
-        if let Some(value) = map.get_mut(key)
-            && let Some(number) = value.as_f64()
-        {
-            *value = json!((number * 1000.0).round() / 1000.0);
+/// Live figures of everything.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Figures {
+    /// Now.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Revision of the environment.
+    revision: u64,
+    /// Seconds that the figures cover.
+    window: u32,
+    /// Gateways by name.
+    #[schema(value_type = std::collections::BTreeMap<String, GatewayFigures>)]
+    gateways: IndexMap<String, GatewayFigures>,
+}
+
+/// Figures of a gateway.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GatewayFigures {
+    #[serde(flatten)]
+    traffic: Traffic,
+    /// Routes by path, in order.
+    #[schema(value_type = std::collections::BTreeMap<String, RouteFigures>)]
+    routes: IndexMap<String, RouteFigures>,
+}
+
+/// Figures of a route.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RouteFigures {
+    /// Share of traffic in the data plane.
+    weight: String,
+    #[serde(flatten)]
+    traffic: Traffic,
+    /// Instances by name.
+    #[schema(value_type = std::collections::BTreeMap<String, InstanceFigures>)]
+    instances: IndexMap<String, InstanceFigures>,
+}
+
+/// Figures of an instance.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct InstanceFigures {
+    /// Stable id.
+    id: String,
+    #[serde(flatten)]
+    traffic: Traffic,
+}
+
+/// What a gateway, route or instance did within the window. Times are those of whole requests, absent without traffic.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Traffic {
+    /// Requests (tcp: connections) that ended.
+    requests: u64,
+    /// By class of their status.
+    by_class: ByClass,
+    /// Requests that Vamp answered with an error itself, or gave up.
+    errors: u64,
+    /// Requests for each second.
+    rate: f64,
+    /// Mean time in milliseconds.
+    #[schema(required = true)]
+    mean_ms: Option<f64>,
+    /// Median time in milliseconds.
+    #[schema(required = true)]
+    p50_ms: Option<f64>,
+    /// 95th percentile in milliseconds.
+    #[schema(required = true)]
+    p95_ms: Option<f64>,
+    /// 99th percentile in milliseconds.
+    #[schema(required = true)]
+    p99_ms: Option<f64>,
+    /// Bytes from clients.
+    received: u64,
+    /// Bytes to clients.
+    sent: u64,
+    /// Requests that came here in place of a route without ready targets.
+    rerouted: u64,
+}
+
+/// Requests by class of their status.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ByClass {
+    /// No response at all.
+    none: u64,
+    #[serde(rename = "1xx")]
+    informational: u64,
+    #[serde(rename = "2xx")]
+    success: u64,
+    #[serde(rename = "3xx")]
+    redirection: u64,
+    #[serde(rename = "4xx")]
+    client_error: u64,
+    #[serde(rename = "5xx")]
+    server_error: u64,
+}
+
+impl From<Window> for Traffic {
+    fn from(window: Window) -> Self {
+        let [none, informational, success, redirection, client_error, server_error] = window.by_class;
+        Self {
+            requests: window.requests,
+            by_class: ByClass { none, informational, success, redirection, client_error, server_error },
+            errors: window.errors,
+            rate: thousandths(window.rate),
+            mean_ms: window.mean_ms.map(thousandths),
+            p50_ms: window.p50_ms.map(thousandths),
+            p95_ms: window.p95_ms.map(thousandths),
+            p99_ms: window.p99_ms.map(thousandths),
+            received: window.received,
+            sent: window.sent,
+            rerouted: window.rerouted,
         }
     }
-    map
+}
+
+/// Enough for people, and short on the wire.
+fn thousandths(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }
 
 /// Text for Prometheus.

@@ -1,12 +1,15 @@
 //! `/scheduler`: what the platform runs, to try a selector on (section 18).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use model::instance::{Instance, InstanceKind};
 use model::selector::Selector;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -25,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// What a selector, combined with the configured one, finds. Without a selector: everything.
 #[utoipa::path(get, path = "/api/v1/scheduler/routing", tag = "information",
     params(("selector" = Option<String>, Query, description = "A selector.", example = "label(app)(shop)"), schema::PageParameters),
-    responses((status = 200, description = "Groups of like containers with their addresses and ports.", body = Vec<Object>)))]
+    responses((status = 200, description = "Groups of like containers with their addresses and ports.", body = Vec<Group>)))]
 pub(crate) async fn routing(State(app): State<Arc<App>>, origin: Origin, parameters: Parameters) -> Answer {
     let page = Page::from(&parameters)?;
     let text = parameters.text("selector").filter(|text| !text.trim().is_empty()).unwrap_or("true");
@@ -38,7 +41,7 @@ pub(crate) async fn routing(State(app): State<Arc<App>>, origin: Origin, paramet
     let selector = selector.within(&app.context.gateway_filter);
     let view = app.control().view();
     let groups = groups(&view.observation.instances, &selector, &app.context.namespace);
-    Ok(page.of(&groups, &origin, &parameters, Clone::clone))
+    Ok(page.of(&groups, &origin, &parameters, |group| serde_json::to_value(group).unwrap_or_default()))
 }
 
 /// Machines of the platform; none on the local one.
@@ -50,47 +53,76 @@ pub(crate) async fn nodes(origin: Origin, parameters: Parameters) -> Answer {
 }
 
 /// Like containers: those of the same name, namespace, image and labels.
-fn groups(instances: &[Instance], selector: &Selector, namespace: &str) -> Vec<Value> {
-    type Key<'a> = (&'a str, &'a str, &'static str, Option<&'a str>, Vec<(&'a str, &'a str)>);
-    let mut groups: BTreeMap<Key<'_>, BTreeMap<String, Vec<u16>>> = BTreeMap::new();
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct Group {
+    /// Name of the containers, or of the service.
+    name: String,
+    /// `container` or `service`.
+    kind: &'static str,
+    /// Namespace of the platform.
+    namespace: String,
+    /// Labels of the pods.
+    labels: BTreeMap<String, String>,
+    /// Image; null for services.
+    #[schema(required = true)]
+    image: Option<String>,
+    /// Where they listen.
+    instances: Vec<GroupInstance>,
+}
+
+/// Where one instance listens.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct GroupInstance {
+    /// Address.
+    ip: String,
+    /// Ports that the selector matches.
+    ports: Vec<GroupPort>,
+}
+
+/// A port, outside and inside: always the same here.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct GroupPort {
+    /// Outside.
+    host: u16,
+    /// Inside.
+    container: u16,
+}
+
+fn groups(instances: &[Instance], selector: &Selector, namespace: &str) -> Vec<Group> {
+    type Key = (String, String, &'static str, Option<String>, BTreeMap<String, String>);
+    let mut groups: BTreeMap<Key, BTreeMap<IpAddr, Vec<u16>>> = BTreeMap::new();
     for instance in instances {
         let kind = match instance.kind {
             InstanceKind::Pod => "container",
             InstanceKind::Service => "service",
         };
+        // A hash of the template makes no difference to a person.
+        let labels = instance.labels.iter().filter(|(key, _)| key.as_str() != "pod-template-hash");
+        let labels: BTreeMap<String, String> =
+            labels.map(|(key, value)| (key.clone(), value.clone())).collect();
         for candidate in selector.candidates(instance, namespace) {
             let Some(address) = candidate.address else { continue };
-            let image = instance
-                .containers
-                .iter()
-                .find(|container| container.name == candidate.container)
-                .and_then(|container| container.image.as_deref());
-            let name = instance
-                .containers
-                .iter()
-                .find(|container| container.name == candidate.container)
-                .map_or(instance.name.as_str(), |container| container.name.as_str());
-            // Names of pods and hashes of templates would make every pod a group of its own.
-            let labels = instance.labels.iter().filter(|(key, _)| key.as_str() != "pod-template-hash");
-            let labels = labels.map(|(key, value)| (key.as_str(), value.as_str())).collect();
-            let key = (name, instance.namespace.as_str(), kind, image, labels);
-            groups.entry(key).or_default().entry(address.ip().to_string()).or_default().push(address.port());
+            let container =
+                instance.containers.iter().find(|container| container.name == candidate.container);
+            let image = container.and_then(|container| container.image.clone());
+            let key = (candidate.container, instance.namespace.clone(), kind, image, labels.clone());
+            groups.entry(key).or_default().entry(address.ip()).or_default().push(address.port());
         }
     }
-    let show = |((name, namespace, kind, image, labels), instances): (
-        Key<'_>,
-        BTreeMap<String, Vec<u16>>,
-    )| {
-        let labels: BTreeMap<&str, &str> = labels.into_iter().collect();
-        let instances: Vec<Value> = instances
-            .into_iter()
-            .map(|(ip, ports)| {
-                let ports: Vec<Value> =
-                    ports.iter().map(|port| json!({ "host": port, "container": port })).collect();
-                json!({ "ip": ip, "ports": ports })
-            })
-            .collect();
-        json!({ "name": name, "kind": kind, "namespace": namespace, "labels": labels, "image": image, "instances": instances })
-    };
+    let show =
+        |((name, namespace, kind, image, labels), instances): (Key, BTreeMap<IpAddr, Vec<u16>>)| Group {
+            name,
+            kind,
+            namespace,
+            labels,
+            image,
+            instances: instances
+                .into_iter()
+                .map(|(ip, ports)| GroupInstance {
+                    ip: ip.to_string(),
+                    ports: ports.into_iter().map(|port| GroupPort { host: port, container: port }).collect(),
+                })
+                .collect(),
+        };
     groups.into_iter().map(show).collect()
 }

@@ -3,118 +3,241 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use control::ProxyStatus;
+use control::{Entry, ProxyStatus, View};
+use model::gateway::ServiceAddress;
+use model::name::GatewayName;
 use model::percent::Percent;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::context::App;
+use crate::context::{App, TargetStatus};
 use crate::web::reply::{Answer, Reply};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(status))
 }
 
+/// How everything is doing.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// Name of the environment.
+    environment: String,
+    /// Version of Vamp.
+    version: String,
+    /// Revision of the environment.
+    revision: u64,
+    /// True once the first routing table is applied.
+    ready: bool,
+    /// True when there are no problems.
+    healthy: bool,
+    /// What is wrong, one sentence each.
+    problems: Vec<String>,
+    /// Where instances come from.
+    platform: PlatformStatus,
+    /// The proxies that take part.
+    proxies: Vec<ProxySummary>,
+    /// Targets as the proxies of this process see them.
+    targets: Vec<TargetStatus>,
+    /// Where virtual hosts are served.
+    #[schema(required = true)]
+    virtual_hosts: Option<String>,
+    /// The gateways, by name.
+    gateways: Vec<GatewaySummary>,
+}
+
+/// Where instances come from.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlatformStatus {
+    /// `local` or `kubernetes`.
+    r#type: String,
+    /// False until the first complete read.
+    complete: bool,
+    /// Why what is shown is only the last known state.
+    #[schema(required = true)]
+    problem: Option<String>,
+    /// Instances that are known.
+    instances: usize,
+    /// Instances that may get traffic.
+    ready: usize,
+}
+
+/// A proxy.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProxySummary {
+    /// Name.
+    name: String,
+    /// Revision that it serves.
+    #[schema(required = true)]
+    revision: Option<u64>,
+    /// What it cannot do.
+    problems: Vec<ProxyProblem>,
+}
+
+/// Something that a proxy cannot do.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ProxyProblem {
+    /// The gateway that it is about.
+    gateway: String,
+    /// What, for people.
+    problem: String,
+}
+
+/// A gateway in short.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GatewaySummary {
+    /// Name.
+    name: String,
+    /// The ETag without its quotes.
+    version: u64,
+    /// Port in force.
+    port: String,
+    /// Where clients reach it, `host:port`.
+    address: String,
+    /// True while the data plane serves it.
+    deployed: bool,
+    /// Part of every sticky cookie; rises with every eviction.
+    sticky_generation: u32,
+    /// What deserves attention.
+    warnings: Vec<String>,
+    /// Its routes, in order.
+    routes: Vec<RouteSummary>,
+}
+
+/// A route in short.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RouteSummary {
+    /// Path.
+    path: String,
+    /// Readable name.
+    title: String,
+    /// Share of traffic that was asked for.
+    weight: String,
+    /// Share of traffic in the data plane: absent routes have given theirs away.
+    effective_weight: String,
+    /// Which requests it takes first.
+    #[schema(required = true)]
+    condition: Option<String>,
+    /// Share of those.
+    condition_strength: String,
+    /// True while its instances are gone and may come back.
+    absent: bool,
+    /// Instances behind it.
+    instances: usize,
+    /// Of those: may get traffic.
+    ready: usize,
+    /// Addresses that get traffic.
+    targets: usize,
+}
+
 /// A summary for people and pipelines. `healthy` says whether `problems` is empty.
 #[utoipa::path(get, path = "/api/v1/status", tag = "operations",
-    responses((status = 200, description = "The summary, also when something is wrong.", body = Object)))]
+    responses((status = 200, description = "The summary, also when something is wrong.", body = Status)))]
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
     let view = app.control().view();
     let ready = app.ready();
-    let mut problems: Vec<String> = Vec::new();
-    if !ready {
-        problems.push("the first routing table is not applied yet".into());
-    }
+    let problems = problems(&view, ready);
     let observation = &view.observation;
-    if !observation.complete {
+    Reply::of(&Status {
+        environment: app.context.environment.clone(),
+        version: app.context.info.version.clone(),
+        revision: view.revision,
+        ready,
+        healthy: problems.is_empty(),
+        problems,
+        platform: PlatformStatus {
+            r#type: app.context.info.platform.clone(),
+            complete: observation.complete,
+            problem: observation.problem.clone(),
+            instances: observation.instances.len(),
+            ready: observation.instances.iter().filter(|instance| instance.ready).count(),
+        },
+        proxies: view.proxies.iter().map(proxy).collect(),
+        targets: app.context.data_plane.targets(),
+        virtual_hosts: app.context.data_plane.virtual_host_address().map(|address| address.to_string()),
+        gateways: view.gateways.iter().map(|(name, entry)| gateway(name, entry)).collect(),
+    })
+}
+
+fn problems(view: &View, ready: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !ready {
+        problems.push("the first routing table is not applied yet".to_owned());
+    }
+    if !view.observation.complete {
         problems.push("the platform is not completely read yet".into());
     }
-    if let Some(problem) = &observation.problem {
+    if let Some(problem) = &view.observation.problem {
         problems
             .push(format!("the platform cannot be read, what is shown is the last known state: {problem}"));
     }
     if let Some(problem) = &view.store_problem {
         problems.push(format!("automatic changes cannot be stored: {problem}"));
     }
-    let behind = view.proxies.iter().filter(|proxy| proxy.revision < Some(view.config.revision));
-    problems.extend(
-        behind.map(|proxy| {
-            format!("proxy '{}' does not serve revision {} yet", proxy.name, view.config.revision)
-        }),
-    );
     for proxy in view.proxies.iter() {
+        if proxy.revision < Some(view.config.revision) {
+            problems
+                .push(format!("proxy '{}' does not serve revision {} yet", proxy.name, view.config.revision));
+        }
+        let of_gateways = proxy.problems.iter();
         problems.extend(
-            proxy
-                .problems
-                .iter()
+            of_gateways
                 .map(|(gateway, problem)| format!("proxy '{}', gateway '{gateway}': {problem}", proxy.name)),
         );
     }
-    let mut gateways = Vec::new();
     for (name, entry) in view.gateways.iter() {
         if !entry.view.deployed {
             problems.push(format!("gateway '{name}' is not served"));
         }
         problems.extend(entry.warnings.iter().map(|warning| format!("gateway '{name}': {warning}")));
-        let routes: Vec<Value> = entry
-            .view
-            .routes
-            .iter()
-            .enumerate()
-            .map(|(i, (path, route))| {
-                let effective = entry.effective.get(i).copied().unwrap_or(Percent::ZERO);
-                let instances = entry.instances.get(i).copied().unwrap_or_default();
-                json!({
-                    "path": path,
-                    "weight": route.weight.to_string(),
-                    "effective_weight": effective.to_string(),
-                    "condition": route.condition.as_ref().map(|condition| condition.text()),
-                    "condition_strength": route.condition_strength.to_string(),
-                    "absent": entry.absent.get(i).copied().unwrap_or_default(),
-                    "instances": instances.existing,
-                    "ready": instances.ready,
-                    "targets": route.targets.len(),
-                })
-            })
-            .collect();
-        gateways.push(json!({
-            "name": name,
-            "version": entry.version,
-            "port": entry.view.port.to_string(),
-            "service": { "host": entry.view.service.host, "port": entry.view.service.port.with_protocol() },
-            "deployed": entry.view.deployed,
-            "sticky_generation": entry.sticky_generation,
-            "warnings": entry.warnings,
-            "routes": routes,
-        }));
     }
-    let proxy = |proxy: &ProxyStatus| {
-        let problems: Vec<Value> = proxy
-            .problems
-            .iter()
-            .map(|(gateway, problem)| json!({ "gateway": gateway, "problem": problem }))
-            .collect();
-        json!({ "name": proxy.name, "revision": proxy.revision, "problems": problems })
+    problems
+}
+
+fn proxy(proxy: &ProxyStatus) -> ProxySummary {
+    let problem = |(gateway, problem): &(GatewayName, String)| ProxyProblem {
+        gateway: gateway.to_string(),
+        problem: problem.clone(),
     };
-    let proxies: Vec<Value> = view.proxies.iter().map(proxy).collect();
-    Ok(Reply::ok(json!({
-        "environment": app.context.environment,
-        "version": app.context.info.version,
-        "revision": view.revision,
-        "ready": ready,
-        "healthy": problems.is_empty(),
-        "problems": problems,
-        "platform": {
-            "type": app.context.info.platform,
-            "complete": observation.complete,
-            "problem": observation.problem,
-            "instances": observation.instances.len(),
-            "ready": observation.instances.iter().filter(|instance| instance.ready).count(),
-        },
-        "proxies": proxies,
-        "targets": app.context.data_plane.targets(),
-        "virtual_hosts": app.context.data_plane.virtual_host_address().map(|address| address.to_string()),
-        "gateways": gateways,
-    })))
+    ProxySummary {
+        name: proxy.name.clone(),
+        revision: proxy.revision,
+        problems: proxy.problems.iter().map(problem).collect(),
+    }
+}
+
+fn gateway(name: &GatewayName, entry: &Entry) -> GatewaySummary {
+    let routes = entry.view.routes.iter().enumerate().map(|(i, (path, route))| {
+        let instances = entry.instances.get(i).copied().unwrap_or_default();
+        let title = route.metadata.get("title").and_then(|title| title.as_str()).unwrap_or(path.as_str());
+        RouteSummary {
+            path: path.to_string(),
+            title: title.to_owned(),
+            weight: route.weight.to_string(),
+            effective_weight: entry.effective.get(i).copied().unwrap_or(Percent::ZERO).to_string(),
+            condition: route.condition.as_ref().map(|condition| condition.text().to_owned()),
+            condition_strength: route.condition_strength.to_string(),
+            absent: entry.absent.get(i).copied().unwrap_or_default(),
+            instances: instances.existing,
+            ready: instances.ready,
+            targets: route.targets.len(),
+        }
+    });
+    GatewaySummary {
+        name: name.to_string(),
+        version: entry.version,
+        port: entry.view.port.to_string(),
+        address: address(&entry.view.service),
+        deployed: entry.view.deployed,
+        sticky_generation: entry.sticky_generation,
+        warnings: entry.warnings.clone(),
+        routes: routes.collect(),
+    }
+}
+
+fn address(service: &ServiceAddress) -> String {
+    let ServiceAddress { host, port } = service;
+    let port = port.number();
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
