@@ -382,6 +382,8 @@ pub(crate) struct RouteTest {
     /// The condition that holds first, whether its route was taken or not.
     #[schema(required = true)]
     matched_condition: Option<MatchedCondition>,
+    /// All conditions of the gateway, in order.
+    conditions: Vec<MatchedCondition>,
     /// Path and query as the target sees them, when a rewrite changes them.
     #[schema(required = true)]
     rewritten: Option<String>,
@@ -409,6 +411,8 @@ pub(crate) struct MatchedCondition {
     condition: String,
     /// Its strength.
     strength: String,
+    /// True when the request satisfies it.
+    holds: bool,
 }
 
 /// One gateway, or one for each document that was sent.

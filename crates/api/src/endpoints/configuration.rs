@@ -117,6 +117,10 @@ fn settings(app: &App, parameters: &Parameters) -> BTreeMap<String, Value> {
 
 fn is_secret(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key).to_ascii_lowercase();
+    // The place of a secret is none.
+    if last.ends_with("-file") {
+        return false;
+    }
     ["token", "password", "secret", "bearer", "private-key", "credential", "api-key"]
         .iter()
         .any(|word| last.contains(word))
@@ -197,6 +201,7 @@ mod tests {
             ("vamp.http-api.tokens", true),
             ("vamp.x.password", true),
             ("vamp.tls.private-key", true),
+            ("vamp.token-file", false),
             ("vamp.http-api.port", false),
             ("vamp.token.lifetime", false),
         ] {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{Response, sse};
 use futures_util::stream::unfold;
-use indexmap::IndexMap;
 use jiff::Timestamp;
 use model::name::GatewayName;
 use model::percent::Percent;
 use routing::config::{GatewayConfig, RouteConfig, TargetConfig};
 use serde::Serialize;
-use telemetry::{Gauges, Key, TargetGauge, Window};
+use telemetry::figures::error_rate;
+use telemetry::{Gauges, Key, TargetGauge, Telemetry, Window};
 use tokio::time::MissedTickBehavior;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -71,37 +71,29 @@ fn window(parameters: &Parameters) -> Result<u32, Failure> {
 
 fn all(app: &App, seconds: u32) -> Figures {
     let view = app.control().view();
-    let telemetry = &app.context.telemetry;
-    let traffic =
-        |key: &Key| Traffic::from(telemetry.window(key, seconds).unwrap_or_else(|| Window::empty(seconds)));
-    let instances = |gateway: &GatewayName, route: &RouteConfig| {
-        let instance = |target: &TargetConfig| {
-            let key = Key::Instance(gateway.clone(), route.path.clone(), target.id.clone());
-            (target.name.clone(), InstanceFigures { id: target.id.clone(), traffic: traffic(&key) })
-        };
-        route.targets.iter().map(instance).collect()
+    let traffic = |key: &Key| Traffic::read(&app.context.telemetry, key, seconds);
+    let instance = |gateway: &GatewayName, route: &RouteConfig, target: &TargetConfig| InstanceFigures {
+        name: target.name.clone(),
+        id: target.id.clone(),
+        traffic: traffic(&Key::Instance(gateway.clone(), route.path.clone(), target.id.clone())),
     };
-    let routes = |gateway: &GatewayName, config: &GatewayConfig| {
-        let route = |route: &RouteConfig| {
-            let figures = RouteFigures {
-                weight: Percent::from_hundredths(route.weight).unwrap_or_default().to_string(),
-                traffic: traffic(&Key::Route(gateway.clone(), route.path.clone())),
-                instances: instances(gateway, route),
-            };
-            (route.path.to_string(), figures)
-        };
-        config.routes.iter().map(route).collect()
+    let route = |gateway: &GatewayName, route: &RouteConfig| RouteFigures {
+        path: route.path.to_string(),
+        weight: Percent::from_hundredths(route.weight).unwrap_or_default().to_string(),
+        targets: route.targets.len(),
+        traffic: traffic(&Key::Route(gateway.clone(), route.path.clone())),
+        instances: route.targets.iter().map(|target| instance(gateway, route, target)).collect(),
     };
-    let gateways = view.config.gateways.iter().map(|(name, config)| {
-        let figures =
-            GatewayFigures { traffic: traffic(&Key::Gateway(name.clone())), routes: routes(name, config) };
-        (name.to_string(), figures)
-    });
+    let gateway = |(name, config): (&GatewayName, &Arc<GatewayConfig>)| GatewayFigures {
+        name: name.to_string(),
+        traffic: traffic(&Key::Gateway(name.clone())),
+        routes: config.routes.iter().map(|config| route(name, config)).collect(),
+    };
     Figures {
         timestamp: Timestamp::now().to_string(),
         revision: view.revision,
-        window: seconds,
-        gateways: gateways.collect(),
+        seconds,
+        gateways: view.config.gateways.iter().map(gateway).collect(),
     }
 }
 
@@ -113,53 +105,63 @@ pub(crate) struct Figures {
     timestamp: String,
     /// Revision of the environment.
     revision: u64,
-    /// Seconds that the figures cover.
-    window: u32,
+    /// How many of the last seconds the figures cover.
+    seconds: u32,
     /// Gateways by name.
-    #[schema(value_type = std::collections::BTreeMap<String, GatewayFigures>)]
-    gateways: IndexMap<String, GatewayFigures>,
+    gateways: Vec<GatewayFigures>,
 }
 
 /// Figures of a gateway.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct GatewayFigures {
+    /// Name.
+    name: String,
     #[serde(flatten)]
     traffic: Traffic,
-    /// Routes by path, in order.
-    #[schema(value_type = std::collections::BTreeMap<String, RouteFigures>)]
-    routes: IndexMap<String, RouteFigures>,
+    /// Routes in order.
+    routes: Vec<RouteFigures>,
 }
 
 /// Figures of a route.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RouteFigures {
+    /// Path.
+    path: String,
     /// Share of traffic in the data plane.
     weight: String,
+    /// Number of ready targets.
+    targets: usize,
     #[serde(flatten)]
     traffic: Traffic,
-    /// Instances by name.
-    #[schema(value_type = std::collections::BTreeMap<String, InstanceFigures>)]
-    instances: IndexMap<String, InstanceFigures>,
+    /// Targets that get traffic.
+    instances: Vec<InstanceFigures>,
 }
 
 /// Figures of an instance.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct InstanceFigures {
+    /// Name for people.
+    name: String,
     /// Stable id.
     id: String,
     #[serde(flatten)]
     traffic: Traffic,
 }
 
-/// What a gateway, route or instance did within the window. Times are those of whole requests, absent without traffic.
+/// What a gateway, route or instance did within the window. Times are those of whole requests, null without traffic.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Traffic {
     /// Requests (tcp: connections) that ended.
     requests: u64,
     /// By class of their status.
     by_class: ByClass,
+    /// Share of the requests that ended with a status of 500 or above, 0 to 1; null without traffic.
+    #[schema(required = true)]
+    error_rate: Option<f64>,
     /// Requests that Vamp answered with an error itself, or gave up.
     errors: u64,
+    /// Requests (tcp: connections) under way now.
+    in_flight: u64,
     /// Requests for each second.
     rate: f64,
     /// Mean time in milliseconds.
@@ -199,13 +201,17 @@ pub(crate) struct ByClass {
     server_error: u64,
 }
 
-impl From<Window> for Traffic {
-    fn from(window: Window) -> Self {
+impl Traffic {
+    fn read(telemetry: &Telemetry, key: &Key, seconds: u32) -> Self {
+        let window = telemetry.window(key, seconds).unwrap_or_else(|| Window::empty(seconds));
+        let in_flight = telemetry.series(key).map_or(0, |series| series.totals().in_flight);
         let [none, informational, success, redirection, client_error, server_error] = window.by_class;
         Self {
             requests: window.requests,
             by_class: ByClass { none, informational, success, redirection, client_error, server_error },
+            error_rate: error_rate(&window),
             errors: window.errors,
+            in_flight,
             rate: thousandths(window.rate),
             mean_ms: window.mean_ms.map(thousandths),
             p50_ms: window.p50_ms.map(thousandths),

@@ -13,7 +13,7 @@ use axum::extract::State;
 use model::name::GatewayName;
 use model::percent::Percent;
 use model::port::Protocol;
-use routing::config::{GatewayConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
 use routing::decide::{Decision, Dice, Reason, decide, decide_connection, rewrite};
 use routing::request::RequestHead;
 use routing::table::{Gateway, RoutingTable, Target};
@@ -206,13 +206,16 @@ fn explain(gateway: &Gateway, request: &Request, revision: u64) -> Value {
     let rewritten = chosen
         .filter(|_| config.protocol == Protocol::Http)
         .and_then(|(route, ..)| rewrite(gateway, route, &head(gateway, request, &request.fields)));
+    let conditions = conditions(gateway, request);
+    let matched = conditions.iter().find(|condition| condition["holds"] == true);
     json!({
         "revision": revision,
         "gateway": config.name,
         "route": chosen.map(|(_, route, _)| route.path.as_str()),
         "target": chosen.map(|(.., target)| show(target)),
         "reason": decision.reason.as_str(),
-        "matched_condition": matched(gateway, request),
+        "matched_condition": matched,
+        "conditions": conditions,
         "rewritten": rewritten,
         "shares": shares,
     })
@@ -244,33 +247,35 @@ fn share(count: u32) -> Value {
     Percent::from_hundredths(hundredths).unwrap_or_default().to_string().into()
 }
 
-/// The first route in order whose condition holds, whatever its strength and targets. There is one evaluation of conditions only, that
-/// of the data plane, so the question is put to it: a gateway whose conditions always win, and whose routes can always serve.
-fn matched(gateway: &Gateway, request: &Request) -> Option<Value> {
+/// Every condition of the gateway in order and whether it holds, whatever its strength and targets. There is one evaluation of
+/// conditions only, that of the data plane, so each question is put to it: a gateway with nothing but that route, which always can
+/// serve and has no weight.
+fn conditions(gateway: &Gateway, request: &Request) -> Vec<Value> {
     let config = &gateway.config;
     if config.protocol != Protocol::Http {
-        return None;
+        return Vec::new();
     }
-    let mut asked = (**config).clone();
-    asked.sticky = None;
-    for route in &mut asked.routes {
-        route.weight = 0;
-        route.strength = 10_000;
-        route.targets = vec![TargetConfig {
+    let holds = |route: &RouteConfig| {
+        let target = TargetConfig {
             id: "any".into(),
             name: "any".into(),
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
-        }];
-    }
-    let asked = compile(Arc::new(asked))?;
-    let decision = decide(&asked, &head(gateway, request, &request.fields), &mut SplitMix(0));
-    let index = decision.chosen.filter(|_| decision.reason == Reason::Condition)?.route;
-    let route = &config.routes[index];
-    let strength = Percent::from_hundredths(route.strength).unwrap_or_default();
-    Some(
-        json!({ "route": route.path, "condition": route.condition.as_ref()?.text(), "strength": strength.to_string() }),
-    )
+        };
+        let route = RouteConfig { weight: 0, strength: 10_000, targets: vec![target], ..route.clone() };
+        let asked = GatewayConfig { sticky: None, routes: vec![route], ..(**config).clone() };
+        let head = head(gateway, request, &request.fields);
+        compile(Arc::new(asked))
+            .is_some_and(|asked| decide(&asked, &head, &mut SplitMix(0)).reason == Reason::Condition)
+    };
+    let show = |route: &RouteConfig| {
+        let strength = Percent::from_hundredths(route.strength).unwrap_or_default();
+        let condition = route.condition.as_ref()?.text();
+        Some(
+            json!({ "route": route.path, "condition": condition, "strength": strength.to_string(), "holds": holds(route) }),
+        )
+    };
+    config.routes.iter().filter_map(show).collect()
 }
 
 fn show(target: &Target) -> Value {

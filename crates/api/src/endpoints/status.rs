@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use control::{Entry, ProxyStatus, View};
-use model::gateway::ServiceAddress;
-use model::name::GatewayName;
+use model::gateway::{RouteView, ServiceAddress};
+use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -34,6 +34,8 @@ pub(crate) struct Status {
     healthy: bool,
     /// What is wrong, one sentence each.
     problems: Vec<String>,
+    /// What deserves attention but works, one sentence each.
+    warnings: Vec<String>,
     /// Where instances come from.
     platform: PlatformStatus,
     /// The proxies that take part.
@@ -68,6 +70,8 @@ pub(crate) struct PlatformStatus {
 pub(crate) struct ProxySummary {
     /// Name.
     name: String,
+    /// True while it is connected.
+    live: bool,
     /// Revision that it serves.
     #[schema(required = true)]
     revision: Option<u64>,
@@ -101,8 +105,14 @@ pub(crate) struct GatewaySummary {
     sticky_generation: u32,
     /// What deserves attention.
     warnings: Vec<String>,
+    /// True when it is served and one of its routes that should get traffic can.
+    healthy: bool,
+    /// Number of its routes.
+    routes: usize,
+    /// Of those: have a target that can serve.
+    serving: usize,
     /// Its routes, in order.
-    routes: Vec<RouteSummary>,
+    route_states: Vec<RouteSummary>,
 }
 
 /// A route in short.
@@ -129,6 +139,8 @@ pub(crate) struct RouteSummary {
     ready: usize,
     /// Addresses that get traffic.
     targets: usize,
+    /// True while one of its targets can serve.
+    serving: bool,
 }
 
 /// A summary for people and pipelines. `healthy` says whether `problems` is empty.
@@ -137,7 +149,13 @@ pub(crate) struct RouteSummary {
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
     let view = app.control().view();
     let ready = app.ready();
-    let problems = problems(&view, ready);
+    let targets = app.context.data_plane.targets();
+    let gateways: Vec<GatewaySummary> =
+        view.gateways.iter().map(|(name, entry)| gateway(name, entry, &targets)).collect();
+    let problems = problems(&view, ready, &gateways);
+    let warnings = gateways.iter().flat_map(|gateway| {
+        gateway.warnings.iter().map(|warning| format!("gateway '{}': {warning}", gateway.name))
+    });
     let observation = &view.observation;
     Reply::of(&Status {
         environment: app.context.environment.clone(),
@@ -146,6 +164,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         ready,
         healthy: problems.is_empty(),
         problems,
+        warnings: warnings.collect(),
         platform: PlatformStatus {
             r#type: app.context.info.platform.clone(),
             complete: observation.complete,
@@ -154,13 +173,13 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
             ready: observation.instances.iter().filter(|instance| instance.ready).count(),
         },
         proxies: view.proxies.iter().map(proxy).collect(),
-        targets: app.context.data_plane.targets(),
+        targets,
         virtual_hosts: app.context.data_plane.virtual_host_address().map(|address| address.to_string()),
-        gateways: view.gateways.iter().map(|(name, entry)| gateway(name, entry)).collect(),
+        gateways,
     })
 }
 
-fn problems(view: &View, ready: bool) -> Vec<String> {
+fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String> {
     let mut problems = Vec::new();
     if !ready {
         problems.push("the first routing table is not applied yet".to_owned());
@@ -186,11 +205,16 @@ fn problems(view: &View, ready: bool) -> Vec<String> {
                 .map(|(gateway, problem)| format!("proxy '{}', gateway '{gateway}': {problem}", proxy.name)),
         );
     }
-    for (name, entry) in view.gateways.iter() {
-        if !entry.view.deployed {
-            problems.push(format!("gateway '{name}' is not served"));
-        }
-        problems.extend(entry.warnings.iter().map(|warning| format!("gateway '{name}': {warning}")));
+    for gateway in gateways.iter().filter(|gateway| !gateway.healthy) {
+        let name = &gateway.name;
+        problems.push(match (gateway.deployed, gateway.routes, gateway.serving) {
+            (_, 0, _) => format!("gateway '{name}' has no routes: nothing matches its selector"),
+            (false, ..) => format!("gateway '{name}' is not served"),
+            (true, _, 0) => format!("gateway '{name}': none of its routes has a target that can serve"),
+            (true, ..) => {
+                format!("gateway '{name}': no route with a weight or a condition has a target that can serve")
+            }
+        });
     }
     problems
 }
@@ -202,12 +226,13 @@ fn proxy(proxy: &ProxyStatus) -> ProxySummary {
     };
     ProxySummary {
         name: proxy.name.clone(),
+        live: true,
         revision: proxy.revision,
         problems: proxy.problems.iter().map(problem).collect(),
     }
 }
 
-fn gateway(name: &GatewayName, entry: &Entry) -> GatewaySummary {
+fn gateway(name: &GatewayName, entry: &Entry, targets: &[TargetStatus]) -> GatewaySummary {
     let routes = entry.view.routes.iter().enumerate().map(|(i, (path, route))| {
         let instances = entry.instances.get(i).copied().unwrap_or_default();
         let title = route.metadata.get("title").and_then(|title| title.as_str()).unwrap_or(path.as_str());
@@ -222,8 +247,11 @@ fn gateway(name: &GatewayName, entry: &Entry) -> GatewaySummary {
             instances: instances.existing,
             ready: instances.ready,
             targets: route.targets.len(),
+            serving: can_serve(name, path, route, targets),
         }
     });
+    let route_states: Vec<RouteSummary> = routes.collect();
+    let wanted = |state: &RouteSummary| state.effective_weight != "0%" || state.condition.is_some();
     GatewaySummary {
         name: name.to_string(),
         version: entry.version,
@@ -232,7 +260,10 @@ fn gateway(name: &GatewayName, entry: &Entry) -> GatewaySummary {
         deployed: entry.view.deployed,
         sticky_generation: entry.sticky_generation,
         warnings: entry.warnings.clone(),
-        routes: routes.collect(),
+        healthy: entry.view.deployed && route_states.iter().any(|state| state.serving && wanted(state)),
+        routes: route_states.len(),
+        serving: route_states.iter().filter(|state| state.serving).count(),
+        route_states,
     }
 }
 
@@ -240,4 +271,11 @@ fn address(service: &ServiceAddress) -> String {
     let ServiceAddress { host, port } = service;
     let port = port.number();
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// A route can serve while it has a target that no check holds down. Only the proxies of this process tell about theirs.
+fn can_serve(gateway: &GatewayName, path: &RoutePath, route: &RouteView, targets: &[TargetStatus]) -> bool {
+    let mut own =
+        targets.iter().filter(|target| target.gateway == *gateway && target.route == *path).peekable();
+    !route.targets.is_empty() && (own.peek().is_none() || own.any(|target| target.up))
 }

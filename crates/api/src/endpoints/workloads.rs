@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use model::problem::Problem;
 use model::yaml::{Content, Node, read_all};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -81,7 +81,7 @@ pub(crate) async fn delete_one(
 /// The last lines that an instance, or all instances of a workload, wrote.
 #[utoipa::path(get, path = "/api/v1/workloads/{name}/log", tag = "workloads",
     params(("name" = String, Path, description = "Name of an instance or workload."), ("lines" = Option<u64>, Query, description = "100 unless given, at most 10000.")),
-    responses((status = 200, description = "Oldest first.", body = Object), (status = 404, description = "No such instance.", body = schema::Error)))]
+    responses((status = 200, description = "Lines, oldest first.", body = Vec<String>), (status = 404, description = "No such instance.", body = schema::Error)))]
 pub(crate) async fn log(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
@@ -93,7 +93,7 @@ pub(crate) async fn log(
             .map_err(|_| unreadable("lines", &lines.to_string(), "a positive integer"))?,
     };
     match app.context.workloads.log(&name, lines.min(LINES)) {
-        Some(lines) => Ok(Reply::ok(json!({ "name": name, "lines": lines }))),
+        Some(lines) => Reply::of(&lines),
         None => Err(Failure::not_found(format!("Workload or instance cannot be found: '{name}'."))),
     }
 }

@@ -30,6 +30,10 @@ impl Addresses {
         if let Some(prefix) = prefix {
             self.check(&segments[..prefix])?;
             segments.drain(..prefix);
+            // Kinds are plural or singular (A13); the others are read where they are looked up.
+            if segments.get(2) == Some(&"gateway") {
+                segments[2] = "gateways";
+            }
             if segments[1] != "v1" {
                 return Err(Failure::not_found(format!(
                     "Unsupported API version: '{}', the only one is 'v1'.",

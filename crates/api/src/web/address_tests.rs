@@ -18,6 +18,7 @@ fn one_spelling() {
         ("/default/api/v1/gateways/?page=2", "/api/v1/gateways?page=2"),
         ("/api/v1/gateways/shop%2Fstore%2Fweb/", "/api/v1/gateways/shop%2Fstore%2Fweb"),
         ("/api/v1/gateways/a/api/v1", "/api/v1/gateways/a/api/v1"),
+        ("/api/v1/gateway/gateway", "/api/v1/gateways/gateway"),
         ("/livez/", "/livez"),
         ("/acme/default/api/v1/info", "/api/v1/info"),
         ("/acme-default/api/v1/info", "/api/v1/info"),

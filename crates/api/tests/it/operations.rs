@@ -37,6 +37,8 @@ async fn a_route_test_says_which_route_and_why() {
     let plain = test(json!({"gateway": "shop"})).await;
     assert_eq!(plain["reason"], "weight", "{plain}");
     assert_eq!(plain["matched_condition"], Value::Null);
+    assert_eq!(plain["conditions"][0]["holds"], false);
+    assert_eq!(plain["conditions"].as_array().map(Vec::len), Some(1));
     assert_eq!(plain["shares"], json!({"[10.1.0.7:8080]": "90%", "[10.1.0.8:8080]": "10%"}));
     assert_eq!(plain["revision"], json!(server.control.view().revision));
     for headers in [
@@ -51,7 +53,7 @@ async fn a_route_test_says_which_route_and_why() {
         assert_eq!(firefox["target"]["address"], "10.1.0.8:8080");
         assert_eq!(
             firefox["matched_condition"],
-            json!({"route": "[10.1.0.8:8080]", "condition": "User-Agent == Firefox", "strength": "100%"})
+            json!({"route": "[10.1.0.8:8080]", "condition": "User-Agent == Firefox", "strength": "100%", "holds": true})
         );
         assert_eq!(firefox["shares"]["[10.1.0.8:8080]"], "100%");
     }
@@ -77,9 +79,19 @@ async fn status_names_what_is_wrong() {
     .await;
     let status = server.get("/api/v1/status").await.json();
     assert_eq!(status["problems"], json!([]));
-    assert_eq!(status["gateways"][0]["routes"][0]["effective_weight"], "90%");
+    assert_eq!(status["gateways"][0]["route_states"][0]["effective_weight"], "90%");
+    assert_eq!((&status["gateways"][0]["routes"], &status["gateways"][0]["serving"]), (&json!(2), &json!(2)));
     assert_eq!(status["platform"]["instances"], 2);
     assert_eq!(status["proxies"][0]["name"], "proxy-1");
+    server.put("/api/v1/gateways/empty?wait=applied", "name: empty\nselector: label(app)(none)").await;
+    let empty = server.get("/api/v1/status").await.json();
+    assert_eq!(empty["problems"], json!(["gateway 'empty' has no routes: nothing matches its selector"]));
+    server.delete("/api/v1/gateways/empty").await;
+    // A stored condition changes no traffic, and still every proxy confirms the revision.
+    let stored = server.put("/api/v1/conditions/c?wait=applied", "name: c\ncondition: has header c").await;
+    assert_eq!(stored.header("vamp-applied"), Some("1/1"), "{}", stored.text());
+    let status = server.get("/api/v1/status").await.json();
+    assert_eq!(status["proxies"][0]["revision"], status["revision"]);
     let observation = model::instance::Observation {
         instances: server.control.view().observation.instances.clone(),
         problem: Some("connection refused".into()),
