@@ -30,3 +30,6 @@ pub use engine::control::{Control, StartError};
 pub use request::{Accepted, Change, Mode, Outcome, Part, Refusal, RefusalKind, Request};
 pub use settings::Settings;
 pub use view::{Counts, Entry, ProxyStatus, StoredArtifact, View};
+
+#[cfg(test)]
+mod tests;

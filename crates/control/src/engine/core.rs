@@ -200,6 +200,11 @@ impl Core {
         self.show(&plan.gateways)
     }
 
+    #[cfg(test)]
+    pub(crate) fn selectors_kept(&self) -> usize {
+        self.matches.len()
+    }
+
     /// What the caller of a change is told. `events`: those that the store made of the commit's.
     pub(crate) fn outcomes(&self, prepared: &Prepared, dry_run: bool, events: &[Event]) -> Vec<Outcome> {
         let plan = &prepared.plan;

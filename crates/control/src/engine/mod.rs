@@ -10,7 +10,7 @@ pub(crate) mod acks;
 pub(crate) mod clock;
 pub(crate) mod control;
 
-mod core;
-mod records;
+pub(crate) mod core;
+pub(crate) mod records;
 mod ring;
 mod task;

@@ -106,8 +106,8 @@ fn compare_routes<'a>(before: Option<&'a Gateway>, after: Option<&'a Gateway>, c
     };
     let (old, new) = (index(routes(before)), index(routes(after)));
     for route in routes(before).iter().filter(|route| !new.contains_key(&route.path)) {
-        changes.push(Found::route(&route.path, "removed", Value::Null, Value::Null));
         compare_settings(&route.path, Some(route), None, changes);
+        changes.push(Found::route(&route.path, "removed", Value::Null, Value::Null));
     }
     for route in routes(after) {
         let path = &route.path;

@@ -171,6 +171,3 @@ fn with_dependents(state: &State, mut gateways: BTreeSet<GatewayName>) -> BTreeS
     gateways.extend(dependents);
     gateways
 }
-
-#[cfg(test)]
-mod tests;
