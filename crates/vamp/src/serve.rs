@@ -10,7 +10,7 @@ mod adapters;
 mod tokens;
 
 use std::future::IntoFuture as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,10 @@ pub(crate) fn log(settings: &Settings) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).with_context(|| {
         format!("--log '{}' is not a filter, write for example info or proxy=debug,info", settings.log)
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     if settings.log_format == "json" {
         log.json().init()
     } else {

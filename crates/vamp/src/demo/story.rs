@@ -189,15 +189,19 @@ impl Story {
         .await?;
         let seen = wait("errors of 2.0.2 to show in its metrics", || async {
             let figures = self.read("/figures").await?;
-            let route = route_figures(&figures, "sava-product", "(2.0.2)");
-            let errors = route.and_then(|route| route.get("error_rate")?.as_f64()).unwrap_or_default();
-            Ok((errors > 0.0).then_some(errors))
+            let errors = |path: &str| {
+                route_figures(&figures, "sava-product", path)
+                    .and_then(|route| route.get("error_rate")?.as_f64())
+                    .unwrap_or_default()
+            };
+            Ok((errors("(2.0.2)") > 0.0).then(|| (errors("(2.0.1)"), errors("(2.0.2)"))))
         })
         .await?;
         show(&format!("curl {}/api/v1/figures", self.api));
         say(&format!(
-            "The metrics of 2.0.2 show {:.0} % errors; those of 2.0.1 none. Take it back:",
-            seen * 100.0
+            "The metrics show {:.0} % errors of 2.0.2 and {:.0} % of 2.0.1. Take it back:",
+            seen.1 * 100.0,
+            seen.0 * 100.0
         ));
         show("vamp weight sava-product '(2.0.2)=0%'");
         let start = Instant::now();

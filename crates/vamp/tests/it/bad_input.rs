@@ -15,7 +15,7 @@ async fn bad_documents_are_refused_with_a_message_and_change_nothing() {
         "name: x\nroutes: {{a: {{condition: \"{}has header a\"}}}}",
         "has header a and ".repeat(10_000)
     );
-    let nested = format!("name: x\nselector: '{}true{}'", "(".repeat(2000), ")".repeat(2000));
+    let nested = format!("name: x\nselector: '{}true{}'", "(".repeat(3000), ")".repeat(3000));
     let big = format!("name: x\nmetadata: {{a: \"{}\"}}", "x".repeat(3 << 20));
     let bomb = format!(
         "name: x\nmetadata:\n  a: &a [1,1,1,1,1,1,1,1,1,1]\n{}",

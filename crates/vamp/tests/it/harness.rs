@@ -54,6 +54,9 @@ impl Vamp {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let from = 20_000 + 60 * NEXT.fetch_add(1, Ordering::Relaxed);
         let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        if !arguments.iter().any(|argument| argument == "--route-retention") {
+            arguments.extend(["--route-retention".to_owned(), "1s".to_owned()]);
+        }
         arguments.extend(["--port-range".to_owned(), format!("{from}-{}", from + 59)]);
         let (child, first) = spawn(folder.path(), &arguments);
         let mut vamp = Self {
@@ -86,10 +89,6 @@ impl Vamp {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// `kill -9`, then the same command line on the same folder.
@@ -150,10 +149,6 @@ impl Vamp {
 
     pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.call("PUT", &format!("/api/v1{path}"), Some(body), &[]).await
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.call("DELETE", &format!("/api/v1{path}"), None, &[]).await
     }
 
     /// Creates a gateway that must be accepted, and waits until the proxy serves it.
@@ -258,7 +253,7 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, Value) {
         .args(["--api-listen", "127.0.0.1:0", "--virtual-host-listen", "127.0.0.1:0", "--log", "warn"])
         .args(["--data-dir".as_ref(), folder.join("data").as_os_str()])
         .args(["--inventory".as_ref(), folder.join("inventory").as_os_str()])
-        .args(["--route-retention", "1s", "--drain-timeout", "5s"])
+        .args(["--drain-timeout", "5s"])
         .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
