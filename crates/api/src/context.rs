@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use control::Control;
@@ -51,12 +52,14 @@ pub(crate) struct App {
     pub(crate) context: Context,
     /// Bounds the number of open streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Stays true: a proxy that goes away later is a problem to report, but no reason to stop asking this process.
+    ready: AtomicBool,
 }
 
 impl App {
     pub(crate) fn new(context: Context) -> Self {
         let streams = Arc::new(Semaphore::new(context.settings.limits.streams));
-        Self { context, streams }
+        Self { context, streams, ready: AtomicBool::new(false) }
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -67,9 +70,17 @@ impl App {
         &self.context.settings.limits
     }
 
-    /// True once the first table is applied.
+    /// True once the first table is applied: published, and confirmed by a proxy.
     pub(crate) fn ready(&self) -> bool {
-        self.control().view().started && self.context.data_plane.ready()
+        if !self.ready.load(Ordering::Relaxed) {
+            let view = self.control().view();
+            let applied = view.proxies.iter().any(|proxy| proxy.revision.is_some());
+            if !(view.started && applied && self.context.data_plane.ready()) {
+                return false;
+            }
+            self.ready.store(true, Ordering::Relaxed);
+        }
+        true
     }
 }
 
@@ -164,7 +175,7 @@ pub trait DataPlane: Send + Sync + 'static {
     fn table(&self) -> Arc<RoutingTable>;
     /// All targets and their state.
     fn targets(&self) -> Vec<TargetStatus>;
-    /// True once the first table is applied.
+    /// False while there is a reason of its own not to be ready.
     fn ready(&self) -> bool {
         true
     }

@@ -14,7 +14,7 @@ pub(crate) struct Error {
     #[schema(example = "Total route weight must be either 0% or 100%: shop.")]
     message: String,
     /// Stable class of the error, for programs.
-    #[schema(example = "invalid-weights")]
+    #[schema(example = "weight")]
     code: String,
     /// Everything that is wrong with a document.
     problems: Vec<ErrorProblem>,

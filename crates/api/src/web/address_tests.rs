@@ -53,3 +53,21 @@ fn unknown_namespaces_and_versions_are_not_found() {
         assert!(!failure.message().is_empty());
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_address_is_refused_or_canonical(path in "(/[a-z0-9%/.:@()\\[\\]v]{0,40}|(/(api|v1|default|gateway|a%2Fb|)){0,6})", query in "[a-z=&%]{0,10}") {
+        if let Ok(uri) = format!("/{path}?{query}").parse::<Uri>()
+            && let Ok(once) = addresses(Some("acme"), 0).canonical(&uri)
+        {
+            proptest::prop_assert!(once.path() == "/" || !once.path().ends_with('/'));
+            proptest::prop_assert_eq!(once.query(), uri.query());
+            let decoded = |uri: &Uri| uri.path().matches('%').count();
+            proptest::prop_assert!(decoded(&once) <= decoded(&uri), "nothing is encoded twice");
+            if once.path().starts_with("/api/v1") {
+                let twice = addresses(Some("acme"), 0).canonical(&once).unwrap();
+                proptest::prop_assert_eq!(twice, once);
+            }
+        }
+    }
+}

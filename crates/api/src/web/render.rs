@@ -65,10 +65,9 @@ fn prepare(context: &Context, request: Request) -> Result<Request, Failure> {
 
 /// Endpoints whose answer has one form only; the original did not look at `Accept` there either.
 fn ignores_accept(path: &str) -> bool {
-    let first = path.strip_prefix("/api/v1/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    matches!(first, "config" | "configuration" | "vga" | "log" | "logs")
-        || path.ends_with("/stream")
-        || path.ends_with("/log")
+    let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
+    let first = rest.split('/').next().unwrap_or_default();
+    matches!(first, "config" | "configuration" | "vga") || matches!(rest, "events/stream" | "figures/stream")
 }
 
 /// A panic is a bug of ours; it must not look like a broken connection.

@@ -107,10 +107,17 @@ async fn status_names_what_is_wrong() {
 
 #[tokio::test]
 async fn probes_and_prometheus() {
-    let server = Server::start().await.with_shop().await;
+    let server = Server::without_proxy(api::Settings::default()).await;
+    let early = server.get("/readyz").await;
+    assert_eq!((early.status, server.get("/livez").await.status), (503, 200));
+    early.message();
+    server.join().await;
     for path in ["/livez", "/readyz"] {
         assert_eq!(server.get(path).await.status, 200, "{path}");
     }
+    server.control.proxy_left("proxy-1");
+    assert_eq!(server.get("/readyz").await.status, 200, "ready stays ready");
+    let server = server.with_shop().await;
     let metrics = server.get("/metrics").await;
     assert_eq!(metrics.status, 200);
     assert!(metrics.header("content-type").is_some_and(|t| t.starts_with("text/plain; version=0.0.4")));

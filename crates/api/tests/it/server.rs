@@ -40,6 +40,17 @@ impl Server {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
+        let server = Self::without_proxy(settings).await;
+        server.join().await;
+        server
+    }
+
+    /// The only proxy joins, and has confirmed the first table when this returns.
+    pub(crate) async fn join(&self) {
+        Proxy::run("proxy-1", &self.control, self.plane.clone()).await;
+    }
+
+    pub(crate) async fn without_proxy(settings: Settings) -> Self {
         let (observation, seen) = watch::channel(Arc::new(Observation {
             instances: Arc::new(vec![pod("shop-1", "1.0.3", 7), pod("shop-2", "2.0.1", 8)]),
             problem: None,
@@ -51,8 +62,6 @@ impl Server {
             .await
             .expect("control starts over an empty store");
         let plane = Arc::new(Plane::default());
-        let first = Proxy::run("proxy-1", &control, Some(plane.clone()));
-        first.await;
         let closing = CancellationToken::new();
         let context = Context {
             control: control.clone(),
@@ -162,7 +171,7 @@ pub(crate) struct Proxy;
 
 impl Proxy {
     /// Joins and confirms everything from now on.
-    async fn run(name: &'static str, control: &Control, plane: Option<Arc<Plane>>) {
+    async fn run(name: &'static str, control: &Control, plane: Arc<Plane>) {
         control.proxy_joined(name);
         let control = control.clone();
         let mut published = control.published();
@@ -171,14 +180,12 @@ impl Proxy {
             let mut ready = Some(ready);
             loop {
                 let config = published.borrow_and_update().clone();
-                if let Some(plane) = &plane {
-                    let mut seed = 0;
-                    let table = RoutingTable::compile(&config, &plane.table(), &mut || {
-                        seed += 1;
-                        seed
-                    });
-                    *plane.table.write().unwrap() = Arc::new(table);
-                }
+                let mut seed = 0;
+                let table = RoutingTable::compile(&config, &plane.table(), &mut || {
+                    seed += 1;
+                    seed
+                });
+                *plane.table.write().unwrap() = Arc::new(table);
                 control.acknowledge(name, config.revision, Vec::new());
                 if let Some(ready) = ready.take() {
                     let _ = ready.send(());
