@@ -107,6 +107,9 @@ fn persistence(app: &App) -> Value {
 }
 
 async fn store_problem(app: &App) -> Option<String> {
+    if let Some(problem) = &app.control().view().store_problem {
+        return Some(problem.clone());
+    }
     let question = app.control().store().events(EventQuery::default(), store::Page::new(1, 1));
     match tokio::time::timeout(PATIENCE, question).await {
         Ok(Ok(_)) => None,
