@@ -34,6 +34,8 @@ pub(crate) struct Health {
     successes: AtomicU32,
     /// A check is under way.
     checking: AtomicBool,
+    /// There was at least one check.
+    known: AtomicBool,
 }
 
 impl Health {
@@ -43,6 +45,7 @@ impl Health {
             failures: AtomicU32::new(0),
             successes: AtomicU32::new(0),
             checking: AtomicBool::new(false),
+            known: AtomicBool::new(false),
         }
     }
 
@@ -105,21 +108,33 @@ impl Healths {
     }
 }
 
-/// Starts the checks that are due; they run on the caller's local set.
-pub(crate) fn check_all(table: &Table, timeout: Duration) {
+/// Which targets to check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// All that are watched; the regular round.
+    Due,
+    /// Those never checked: after a change, so that a new address is not trusted for a whole interval.
+    New,
+}
+
+/// Starts checks; they run on the caller's local set.
+pub(crate) fn check(table: &Table, which: Which, timeout: Duration) {
     for served in table.all() {
         for (route, compiled) in served.routes.iter().zip(&served.gateway.routes) {
             for (target, compiled) in route.targets.iter().zip(&compiled.targets) {
-                let due = compiled.config.kind == TargetKind::External || compiled.state.down.load(Relaxed);
-                if due && !target.health.checking.swap(true, Relaxed) {
-                    tokio::task::spawn_local(check(Arc::clone(&target.health), target.address, timeout));
+                let watched =
+                    compiled.config.kind == TargetKind::External || compiled.state.down.load(Relaxed);
+                let new = !target.health.known.swap(true, Relaxed);
+                let due = new || which == Which::Due;
+                if watched && due && !target.health.checking.swap(true, Relaxed) {
+                    tokio::task::spawn_local(check_one(Arc::clone(&target.health), target.address, timeout));
                 }
             }
         }
     }
 }
 
-async fn check(health: Arc<Health>, address: SocketAddr, timeout: Duration) {
+async fn check_one(health: Arc<Health>, address: SocketAddr, timeout: Duration) {
     let connected = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await;
     health.checked(matches!(connected, Ok(Ok(_))));
     health.checking.store(false, Relaxed);

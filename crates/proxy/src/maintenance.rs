@@ -19,10 +19,10 @@ use routing::table::RoutingTable;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::health::{self, Healths};
+use crate::health::{self, Healths, Which};
 use crate::listener::{Key, bind};
 use crate::meter::Meters;
-use crate::resolve::Resolver;
+use crate::resolve::{Found, Resolver, all_names, look_up};
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::worker::{Chance, Message};
@@ -84,6 +84,7 @@ impl Maintenance {
         let limits = self.settings.limits.clone();
         let mut checks = every(limits.health_interval);
         let mut refreshes = every(limits.refresh_interval);
+        let (found, mut lookups) = mpsc::channel(1);
         loop {
             tokio::select! {
                 biased;
@@ -99,26 +100,41 @@ impl Maintenance {
                         return;
                     }
                 },
-                _ = checks.tick() => health::check_all(&self.current.load(), limits.health_interval),
-                _ = refreshes.tick() => self.refresh().await,
+                Some(found) = lookups.recv() => self.learn(found).await,
+                _ = checks.tick() => health::check(&self.current.load(), Which::Due, limits.health_interval),
+                _ = refreshes.tick() => self.refresh(&found).await,
             }
         }
     }
 
     async fn apply(&mut self, config: Arc<RoutingConfig>) -> Applied {
-        const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
+        const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
         self.config = config;
-        self.resolver.look_up(&self.config, false, FIRST_LOOK_UP).await;
+        self.resolver.forget_all_but(&self.config);
+        let unknown = self.resolver.unknown(&self.config);
+        let found = look_up(unknown, FIRST_LOOK_UP).await;
+        self.resolver.learn(found);
         self.publish().await;
-        health::check_all(&self.current.load(), self.settings.limits.health_interval);
+        health::check(&self.current.load(), Which::New, self.settings.limits.health_interval);
         Applied { revision: self.config.revision, problems: self.problems() }
     }
 
-    async fn refresh(&mut self) {
+    /// Looks names up again, beside everything else: a name server that is slow must not hold up a change.
+    async fn refresh(&mut self, found: &mpsc::Sender<Found>) {
         const LOOK_UP: Duration = Duration::from_secs(5);
-        let config = Arc::clone(&self.config);
-        let changed = self.resolver.look_up(&config, true, LOOK_UP).await;
-        if changed || !self.problems.is_empty() {
+        let names = all_names(&self.config);
+        if !names.is_empty()
+            && let Ok(permit) = found.clone().try_reserve_owned()
+        {
+            tokio::task::spawn_local(async move { permit.send(look_up(names, LOOK_UP).await) });
+        }
+        if !self.problems.is_empty() {
+            self.publish().await;
+        }
+    }
+
+    async fn learn(&mut self, found: Found) {
+        if self.resolver.learn(found) {
             self.publish().await;
         }
     }

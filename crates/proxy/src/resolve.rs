@@ -17,7 +17,7 @@ use model::name::GatewayName;
 use routing::config::{GatewayConfig, RoutingConfig, TargetAddress, TargetConfig};
 
 /// A host name and a port.
-type Name = (String, u16);
+pub(crate) type Name = (String, u16);
 
 /// Addresses that one name may stand for; more are ignored.
 const MAX_ADDRESSES: usize = 32;
@@ -36,35 +36,57 @@ struct Expanded {
     to: Arc<GatewayConfig>,
 }
 
+/// Results of look-ups; no addresses where there was no answer.
+pub(crate) type Found = Vec<(Name, Vec<SocketAddr>)>;
+
+/// The names in a configuration.
+pub(crate) fn all_names(config: &RoutingConfig) -> BTreeSet<Name> {
+    config.gateways.values().flat_map(|gateway| names(gateway)).collect()
+}
+
+/// Looks names up, all at once.
+pub(crate) async fn look_up(names: BTreeSet<Name>, timeout: Duration) -> Found {
+    let mut lookups = tokio::task::JoinSet::new();
+    for name in names {
+        lookups.spawn_local(async move {
+            let found = tokio::time::timeout(timeout, tokio::net::lookup_host(name.clone())).await;
+            let found: BTreeSet<SocketAddr> = match found {
+                Ok(Ok(addresses)) => addresses.take(MAX_ADDRESSES).collect(),
+                Ok(Err(error)) => {
+                    tracing::debug!(host = name.0, %error, "name not resolved");
+                    BTreeSet::new()
+                }
+                Err(_) => BTreeSet::new(),
+            };
+            (name, found.into_iter().collect())
+        });
+    }
+    let mut found = Vec::new();
+    while let Some(result) = lookups.join_next().await {
+        found.extend(result.ok());
+    }
+    found
+}
+
 impl Resolver {
-    /// Looks up names: those never seen, or all. True when something changed.
-    pub(crate) async fn look_up(&mut self, config: &RoutingConfig, all: bool, timeout: Duration) -> bool {
-        let wanted: BTreeSet<Name> = config.gateways.values().flat_map(|gateway| names(gateway)).collect();
+    /// Names of a configuration that were never looked up.
+    pub(crate) fn unknown(&self, config: &RoutingConfig) -> BTreeSet<Name> {
+        all_names(config).into_iter().filter(|name| !self.known.contains_key(name)).collect()
+    }
+
+    /// Forgets names that a configuration no longer holds.
+    pub(crate) fn forget_all_but(&mut self, config: &RoutingConfig) {
+        let wanted = all_names(config);
         self.known.retain(|name, _| wanted.contains(name));
-        let mut lookups = tokio::task::JoinSet::new();
-        for name in wanted {
-            if all || !self.known.contains_key(&name) {
-                lookups.spawn_local(async move {
-                    let found = tokio::time::timeout(timeout, tokio::net::lookup_host(name.clone())).await;
-                    let found: BTreeSet<SocketAddr> = match found {
-                        Ok(Ok(addresses)) => addresses.take(MAX_ADDRESSES).collect(),
-                        Ok(Err(error)) => {
-                            tracing::debug!(host = name.0, %error, "name not resolved");
-                            BTreeSet::new()
-                        }
-                        Err(_) => BTreeSet::new(),
-                    };
-                    (name, found.into_iter().collect::<Vec<_>>())
-                });
-            }
-        }
+    }
+
+    /// Takes results over; no answer changes nothing. True when something changed.
+    pub(crate) fn learn(&mut self, found: Found) -> bool {
         let mut changed = false;
-        while let Some(result) = lookups.join_next().await {
-            let Ok((name, addresses)) = result else { continue };
-            if addresses.is_empty() {
-                self.known.entry(name).or_default();
-            } else if self.known.get(&name) != Some(&addresses) {
-                self.known.insert(name, addresses);
+        for (name, addresses) in found {
+            let known = self.known.entry(name).or_default();
+            if !addresses.is_empty() && *known != addresses {
+                *known = addresses;
                 changed = true;
             }
         }
@@ -135,4 +157,76 @@ fn spread(target: &TargetConfig, addresses: &[SocketAddr]) -> Vec<TargetConfig> 
 
 fn fnv(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::name::RoutePath;
+    use routing::config::{RouteConfig, TargetKind};
+
+    fn config(hosts: &[&str]) -> RoutingConfig {
+        let targets = hosts.iter().map(|host| TargetConfig {
+            id: format!("id-{host}"),
+            name: (*host).to_owned(),
+            address: TargetAddress::Name { host: (*host).to_owned(), port: 80 },
+            kind: TargetKind::External,
+        });
+        let name = GatewayName::parse("shop").unwrap();
+        let gateway = GatewayConfig {
+            name: name.clone(),
+            lookup: String::new(),
+            port: None,
+            protocol: model::port::Protocol::Http,
+            hosts: Vec::new(),
+            sticky: None,
+            sticky_generation: 0,
+            routes: vec![RouteConfig {
+                path: RoutePath::parse("a").unwrap(),
+                lookup: String::new(),
+                weight: 10_000,
+                condition: None,
+                strength: 0,
+                balance: model::gateway::Balance::Default,
+                rewrites: Vec::new(),
+                targets: targets.collect(),
+            }],
+        };
+        RoutingConfig { revision: 1, gateways: [(name, Arc::new(gateway))].into() }
+    }
+
+    fn expanded(resolver: &mut Resolver, config: &RoutingConfig) -> (Arc<GatewayConfig>, Vec<String>) {
+        let gateway = Arc::clone(resolver.expand(config).gateways.values().next().unwrap());
+        let text = |target: &TargetConfig| match &target.address {
+            TargetAddress::Socket(address) => format!("{} {address}", target.name),
+            TargetAddress::Name { host, .. } => format!("unresolved {host}"),
+        };
+        let targets = gateway.routes[0].targets.iter().map(text).collect();
+        (gateway, targets)
+    }
+
+    fn found(host: &str, addresses: &[&str]) -> Found {
+        vec![((host.to_owned(), 80), addresses.iter().map(|text| text.parse().unwrap()).collect())]
+    }
+
+    #[test]
+    fn every_address_becomes_a_target_and_the_last_answer_stays() {
+        let (mut resolver, config) = (Resolver::default(), config(&["one", "two"]));
+        assert_eq!(resolver.unknown(&config).len(), 2);
+        assert!(resolver.learn(found("one", &["10.0.0.1:80", "10.0.0.2:80"])));
+        assert!(!resolver.learn(found("two", &[])));
+        assert!(resolver.unknown(&config).is_empty());
+        let (first, targets) = expanded(&mut resolver, &config);
+        assert_eq!(targets, ["one 10.0.0.1:80", "one 10.0.0.2:80"]);
+        let ids: BTreeSet<_> = first.routes[0].targets.iter().map(|target| &target.id).collect();
+        assert!(ids.len() == 2 && ids.iter().all(|id| !id.contains("10.0")));
+        // The same answer, or none, keeps the very same gateway.
+        assert!(!resolver.learn(found("one", &["10.0.0.1:80", "10.0.0.2:80"])));
+        assert!(!resolver.learn(found("one", &[])));
+        assert!(Arc::ptr_eq(&first, &expanded(&mut resolver, &config).0));
+        assert!(resolver.learn(found("two", &["10.0.0.3:80"])));
+        let (second, targets) = expanded(&mut resolver, &config);
+        assert_eq!(targets, ["one 10.0.0.1:80", "one 10.0.0.2:80", "two 10.0.0.3:80"]);
+        assert_eq!(first.routes[0].targets[0].id, second.routes[0].targets[0].id);
+    }
 }
