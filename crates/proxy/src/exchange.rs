@@ -286,7 +286,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             return answer(client, request, head, out, facts, own, false, b"").await;
         }
     };
-    let identity = accepted.identity;
+    let identity = &accepted.identity;
     let mut body = Incoming::from(accepted.body);
     let first = match body.take(tail) {
         Ok(piece) => piece,
@@ -334,7 +334,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             None => {
                 client.watch.set(limits.connect_timeout);
                 let asked = Instant::now();
-                let connected = client.watch.within(Stream::connect(address)).await;
+                let connected = Box::pin(client.watch.within(Stream::connect(address))).await;
                 match connected {
                     Ok(Ok(stream)) => {
                         facts.connected = Some(asked.elapsed());

@@ -192,9 +192,9 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<Tc
                     listener.open.set(listener.open.get() + 1);
                     let client = Client::new(worker, listener, Stream::accepted(stream), peer);
                     if listener.is_tcp() {
-                        tokio::task::spawn_local(tcp::serve(client));
+                        tokio::task::spawn_local(async move { tcp::serve(&client).await });
                     } else {
-                        tokio::task::spawn_local(connection::serve(client));
+                        tokio::task::spawn_local(async move { connection::serve(&client).await });
                     }
                 }
                 Err(rustix::io::Errno::AGAIN) => break true,

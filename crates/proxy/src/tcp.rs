@@ -13,7 +13,7 @@ use crate::table::Served;
 use crate::tunnel;
 
 /// Serves one connection.
-pub(crate) async fn serve(client: Client) {
+pub(crate) async fn serve(client: &Client) {
     let limits = client.worker.shared.settings.limits.clone();
     let started = Instant::now();
     let Some(mut served) = client.listener.gateway(&client.worker, "") else { return };
@@ -52,8 +52,8 @@ pub(crate) async fn serve(client: Client) {
             target.health.connected();
             connected = Some(asked.elapsed());
             outcome.error = None;
-            let _busy = Busy::new(&client, &served, chosen);
-            let moved = tunnel::run(&client, &stream, limits.tunnel_timeout).await;
+            let _busy = Busy::new(client, &served, chosen);
+            let moved = tunnel::run(client, &stream, limits.tunnel_timeout).await;
             outcome.received = moved.received;
             outcome.sent = moved.sent;
             outcome.error = moved.timed_out.then_some("timeout");

@@ -72,7 +72,7 @@ impl Conversation<'_> {
     /// Sends `out` and the rest of `body`, and relays the answer.
     #[allow(clippy::too_many_arguments)]
     pub(crate) async fn run(
-        self,
+        &self,
         out: &[u8],
         body: &mut Incoming,
         chunked: bool,
@@ -93,14 +93,19 @@ impl Conversation<'_> {
             Err(_) => return Err(self.broken(Own::CLOSED, true, &up)),
         };
         let mut uploading = written < out.len() || !body.is_done();
-        let mut upload = pin!(async {
-            let sent = self.stream.write_all(&out[written..], watch, patience).await;
-            sent.map_err(|wait| match wait {
-                Wait::TimedOut => Fault::SinkTimeout,
-                Wait::Broken => Fault::Sink,
-            })?;
-            let (from, to) = (&client.stream, self.stream);
-            pump(from, to, watch, &client.worker.buffers, patience, body, chunked, None, spill, &up).await
+        // Most requests have nothing to upload. What is rare is boxed: an idle connection keeps the size of the largest future
+        // that it may ever run.
+        let mut upload = uploading.then(|| {
+            Box::pin(async {
+                let sent = self.stream.write_all(&out[written..], watch, patience).await;
+                sent.map_err(|wait| match wait {
+                    Wait::TimedOut => Fault::SinkTimeout,
+                    Wait::Broken => Fault::Sink,
+                })?;
+                let (from, to) = (&client.stream, self.stream);
+                let buffers = &client.worker.buffers;
+                pump(from, to, watch, buffers, patience, body, chunked, None, spill, &up).await
+            })
         });
         let mut upload_failed = false;
 
@@ -111,7 +116,10 @@ impl Conversation<'_> {
         let got = {
             let mut head = pin!(self.read_head(&mut reply, &mut have, response, head_out));
             poll_fn(|context| {
-                if uploading && let Poll::Ready(result) = upload.as_mut().poll(context) {
+                if uploading
+                    && let Some(upload) = &mut upload
+                    && let Poll::Ready(result) = upload.as_mut().poll(context)
+                {
                     uploading = false;
                     watch.set(patience);
                     match result {
@@ -157,7 +165,7 @@ impl Conversation<'_> {
                     &up,
                 ));
             }
-            return Ok(self.switch(response, head_out, &loan[..have], facts).await.into());
+            return Ok(Box::pin(self.switch(response, head_out, &loan[..have], facts)).await.into());
         }
         let framing = match framing::of_response(response, &loan, self.method) {
             Ok(framing) => framing,
@@ -212,14 +220,21 @@ impl Conversation<'_> {
                     write_piece(&client.stream, watch, patience, head_out, &loan[payload], framing).await
                 };
                 sent.map_err(|_| Fault::Sink)?;
+                if incoming.is_done() {
+                    return Ok(());
+                }
                 let (from, to) = (self.stream, &client.stream);
-                let buffers = &client.worker.buffers;
-                let loan = if incoming.is_done() { None } else { Some(loan) };
-                pump(from, to, watch, buffers, patience, &mut incoming, rechunk, loan, &mut excess, &down)
+                let (buffers, body) = (&client.worker.buffers, &mut incoming);
+                let loan = Some(loan);
+                // Boxed for the same reason as the upload.
+                Box::pin(pump(from, to, watch, buffers, patience, body, rechunk, loan, &mut excess, &down))
                     .await
             });
             poll_fn(|context| {
-                if uploading && let Poll::Ready(result) = upload.as_mut().poll(context) {
+                if uploading
+                    && let Some(upload) = &mut upload
+                    && let Poll::Ready(result) = upload.as_mut().poll(context)
+                {
                     uploading = false;
                     match result {
                         Ok(()) | Err(Fault::Sink | Fault::SinkTimeout) => {}

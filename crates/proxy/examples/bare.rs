@@ -1,0 +1,80 @@
+//! The proxy without anything around it, for measurements: one gateway with one target, and one with a split, a header
+//! condition and stickiness.
+//!
+//! `cargo run --release -p proxy --example bare -- THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B`
+
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use model::condition::Condition;
+use model::gateway::{Balance, Sticky};
+use model::name::{GatewayName, RoutePath};
+use model::port::Protocol;
+use proxy::{Proxy, Settings};
+use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use telemetry::Telemetry;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let numbers = std::env::args().skip(1).map(|text| text.parse::<u16>()).collect::<Result<Vec<_>, _>>()?;
+    let [threads, plain, split, a, b] = numbers[..] else {
+        return Err("expected THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B".into());
+    };
+    let workers = usize::from(threads);
+    let proxy = Proxy::start(Settings { workers, ..Settings::default() }, Telemetry::new(workers))?;
+    let gateways = vec![
+        gateway("plain", plain, None, vec![route("a", 10_000, None, a)?])?,
+        gateway(
+            "split",
+            split,
+            Some(Sticky::Route),
+            vec![
+                route("a", 9_000, None, a)?,
+                route("b", 1_000, Some(Condition::parse("header x-canary has yes")?), b)?,
+            ],
+        )?,
+    ];
+    let gateways = gateways.into_iter().map(|gateway| (gateway.name.clone(), Arc::new(gateway))).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let applied = runtime.block_on(proxy.apply(Arc::new(RoutingConfig { revision: 1, gateways })));
+    if let Some((gateway, problem)) = applied.problems.first() {
+        return Err(format!("{gateway}: {problem}").into());
+    }
+    runtime.block_on(pending())
+}
+
+fn gateway(
+    name: &str,
+    port: u16,
+    sticky: Option<Sticky>,
+    routes: Vec<RouteConfig>,
+) -> Result<GatewayConfig, String> {
+    Ok(GatewayConfig {
+        name: GatewayName::parse(name)?,
+        lookup: name.into(),
+        port: Some(port),
+        protocol: Protocol::Http,
+        hosts: Vec::new(),
+        sticky,
+        sticky_generation: 0,
+        routes,
+    })
+}
+
+fn route(path: &str, weight: u16, condition: Option<Condition>, port: u16) -> Result<RouteConfig, String> {
+    Ok(RouteConfig {
+        path: RoutePath::parse(path)?,
+        lookup: path.into(),
+        weight,
+        strength: if condition.is_some() { 10_000 } else { 0 },
+        condition,
+        balance: Balance::Default,
+        rewrites: Vec::new(),
+        targets: vec![TargetConfig {
+            id: path.into(),
+            name: path.into(),
+            address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            kind: TargetKind::Instance,
+        }],
+    })
+}
