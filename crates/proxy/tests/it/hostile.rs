@@ -164,9 +164,9 @@ async fn bytes_beyond_a_response_reach_nobody() {
         Box::pin(async move {
             while let Some(request) = wire.read_request().await? {
                 seen.record(request);
-                wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n").await?;
-                wire.send(format!("{number}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").as_bytes())
-                    .await?;
+                let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+                let both = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{number}{evil}");
+                wire.send(both.as_bytes()).await?;
             }
             Ok(())
         })
@@ -175,8 +175,9 @@ async fn bytes_beyond_a_response_reach_nobody() {
     .unwrap();
     let bench = serving(&target).await;
     let mut client = bench.connect().await;
-    for _ in 0..5 {
-        assert_ne!(client.ask(&get("shop", "/")).await.unwrap().text(), "evil");
+    // Who says more than was asked for is not asked again on that connection.
+    for number in 0..5 {
+        assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), number.to_string());
     }
 }
 
