@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{FromRequest, Request};
 use futures_util::StreamExt;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{HeaderMap, StatusCode};
 
 use super::failure::Failure;
 use super::format;
 use crate::context::{App, Limits};
+
+/// Bytes of a refused body that are still read, so that its sender gets to see the refusal.
+const DISCARDED: usize = 16 << 20;
 
 /// The body of a request as text, of one of the accepted media types.
 #[derive(Debug, Clone)]
@@ -68,19 +71,35 @@ async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Vec<u8
     };
     let announced =
         headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let mut chunks = body.into_data_stream();
     if announced.is_some_and(|length| length > limits.body_bytes as u64) {
+        // Who asks before sending needs no more than the answer.
+        if !headers.contains_key(EXPECT) {
+            discard(&mut chunks).await;
+        }
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| {
             Failure::bad_request("incomplete-body", format!("The request body ended early: {error}."))
         })?;
         if bytes.len() + chunk.len() > limits.body_bytes {
+            discard(&mut chunks).await;
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Reads on for a while without keeping anything: a connection that is closed while its client still sends is reset, and the
+/// client never sees the answer.
+async fn discard(chunks: &mut BodyDataStream) {
+    let mut seen = 0;
+    while seen < DISCARDED
+        && let Some(Ok(chunk)) = chunks.next().await
+    {
+        seen += chunk.len();
+    }
 }
