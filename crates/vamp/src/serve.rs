@@ -9,7 +9,6 @@
 mod adapters;
 mod tokens;
 
-use std::future::IntoFuture as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -36,6 +35,9 @@ const PROXY: &str = "local";
 
 /// Threads for the API and control; the proxy has its own. Two suffice: both mostly wait.
 const RUNTIME_THREADS: usize = 2;
+
+/// How long API requests under way may take to finish when Vamp stops.
+const API_DRAIN: Duration = Duration::from_secs(5);
 
 /// Settings as `GET /config` shows them: name, value, source.
 pub(crate) type Applied = Vec<(String, String, &'static str)>;
@@ -107,7 +109,7 @@ pub(crate) struct Server {
     platform: Platform,
     store: Arc<SqliteStore>,
     closing: CancellationToken,
-    api_task: JoinHandle<std::io::Result<()>>,
+    api_task: JoinHandle<bool>,
     background: Vec<JoinHandle<()>>,
 }
 
@@ -194,12 +196,8 @@ impl Server {
             platform: platform.clone(),
             closing: closing.clone(),
         });
-        let router = api::router(context).into_make_service_with_connect_info::<SocketAddr>();
-        let api_task = tokio::spawn(
-            axum::serve(api_listener, router)
-                .with_graceful_shutdown(closing.clone().cancelled_owned())
-                .into_future(),
-        );
+        let api_task =
+            tokio::spawn(api::serve(api_listener, api::router(context), closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
         if settings.token_file.is_none() {
@@ -254,7 +252,7 @@ impl Server {
         let drained = self.proxy.drain(drain).await;
         info!(?drained, "the proxy has stopped");
         self.closing.cancel();
-        if tokio::time::timeout(Duration::from_secs(5), self.api_task).await.is_err() {
+        if !self.api_task.await.unwrap_or_default() {
             warn!("API requests under way were cut off");
         }
         for task in self.background {

@@ -6,6 +6,7 @@ mod churn;
 mod client;
 mod crash;
 mod demo;
+mod guide;
 mod harness;
 mod release;
 mod target;
