@@ -8,6 +8,7 @@
 //! apply(prepared, revision)               |  postpone(prepared), when the store failed
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -57,6 +58,10 @@ pub(crate) struct Prepared {
     pub(crate) commit: Commit,
 }
 
+/// Gateways in one automatic commit. A whole environment at once would make a commit of many megabytes of events, and users
+/// would wait behind it.
+const GATEWAYS_AT_ONCE: usize = 64;
+
 /// Selectors of refused and tried changes that are kept before they are looked for.
 const UNUSED_SELECTORS: usize = 64;
 
@@ -103,7 +108,7 @@ impl Core {
     pub(crate) fn observe(&mut self, observation: &Observation) {
         let was_frozen = self.matches.frozen();
         for text in self.matches.update(observation) {
-            self.due.extend(self.users.get(&text).into_iter().flatten().cloned());
+            self.due.extend(self.users.get(&*text).into_iter().flatten().cloned());
         }
         if was_frozen && !self.matches.frozen() {
             // Retentions may have ended while nothing could be removed.
@@ -118,9 +123,19 @@ impl Core {
         self.wake.values().min().copied()
     }
 
+    /// True when gateways wait to be looked at.
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// What was postponed is tried again with the next [`Core::prepare_automatic`].
+    pub(crate) fn retry(&mut self) {
+        self.due.extend(self.ahead.keys().cloned());
+    }
+
     /// Plans a change that somebody asked for. With `dry_run` the answer is final: nothing is to be applied.
     pub(crate) fn prepare(&mut self, request: &Request, now: Timestamp) -> Result<Prepared, Refusal> {
-        let current = self.current();
+        let current = current(&self.stored, &self.ahead);
         let planned = plan::change(&self.stored, &current, &mut self.matches, &self.rules, request, now);
         if planned.is_err() || request.dry_run {
             self.forget_unused_selectors();
@@ -130,15 +145,18 @@ impl Core {
         Ok(Prepared { plan, commit })
     }
 
-    /// Plans what follows from the observation and the time; `None` when there is nothing to look at.
+    /// Plans what follows from the observation and the time, for a bounded number of gateways; `None` when there is nothing
+    /// left to look at.
     pub(crate) fn prepare_automatic(&mut self, now: Timestamp) -> Option<Prepared> {
+        self.due.extend(self.wake.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()));
         let mut due = std::mem::take(&mut self.due);
-        due.extend(self.wake.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()));
-        due.extend(self.ahead.keys().cloned());
+        if let Some(next) = due.iter().nth(GATEWAYS_AT_ONCE).cloned() {
+            self.due = due.split_off(&next);
+        }
         if due.is_empty() {
             return None;
         }
-        let current = self.current();
+        let current = current(&self.stored, &self.ahead);
         let plan = plan::automatic(&self.stored, &current, &mut self.matches, &self.rules, due, now);
         let commit = records::commit(&self.stored, &plan);
         Some(Prepared { plan, commit })
@@ -165,7 +183,7 @@ impl Core {
                     target.sighted = stored.sighted.clone();
                 }
             }
-            self.stored = plan.state.clone();
+            self.stored = std::mem::take(&mut plan.state);
         }
         if !plan.artifacts.is_empty() {
             self.shown.artifacts = Arc::new(self.stored.artifacts.clone());
@@ -179,7 +197,7 @@ impl Core {
     /// when proxies have something new to serve.
     pub(crate) fn postpone(&mut self, prepared: &Prepared) -> bool {
         let plan = &prepared.plan;
-        let current = self.current();
+        let current = current(&self.stored, &self.ahead).into_owned();
         for name in &plan.gateways {
             let (Some(before), Some(after)) = (current.gateways.get(name), plan.state.gateways.get(name))
             else {
@@ -208,19 +226,14 @@ impl Core {
     /// What the caller of a change is told. `events`: those that the store made of the commit's.
     pub(crate) fn outcomes(&self, prepared: &Prepared, dry_run: bool, events: &[Event]) -> Vec<Outcome> {
         let plan = &prepared.plan;
+        let state = if dry_run { &plan.state } else { &self.stored };
         let outcome = |done: &Done| match done {
-            Done::Gateway(name) => {
-                let known = self.shown.gateways.get(name).filter(|_| !dry_run);
-                match (known, plan.state.gateways.get(name)) {
-                    (Some(entry), _) => Outcome::Gateway(entry.view.clone(), entry.version),
-                    (None, Some(gateway)) => {
-                        Outcome::Gateway(show::view(name, gateway, &self.rules), gateway.version())
-                    }
-                    // Written and deleted in one request.
-                    (None, None) => Outcome::Deleted(true),
-                }
-            }
-            Done::Artifact(kind, name) => match plan.state.artifacts.get(&(*kind, name.clone())) {
+            Done::Gateway(name) => match state.gateways.get(name) {
+                Some(gateway) => Outcome::Gateway(show::view(name, gateway, &self.rules), gateway.version()),
+                // Written and deleted in one request.
+                None => Outcome::Deleted(true),
+            },
+            Done::Artifact(kind, name) => match state.artifacts.get(&(*kind, name.clone())) {
                 Some(stored) => Outcome::Artifact(stored.artifact.clone(), stored.version),
                 None => Outcome::Deleted(true),
             },
@@ -228,17 +241,6 @@ impl Core {
             Done::Events(count) => Outcome::Events(events.iter().take(*count).cloned().collect()),
         };
         plan.done.iter().map(outcome).collect()
-    }
-
-    /// The state with the newest sightings.
-    fn current(&self) -> State {
-        let mut state = self.stored.clone();
-        for (name, sighted) in &self.ahead {
-            if let Some(gateway) = state.gateways.get_mut(name) {
-                gateway.sighted = sighted.clone();
-            }
-        }
-        state
     }
 
     /// Keeps track of which gateway uses which selector. `after`: the state to come.
@@ -326,6 +328,17 @@ impl Core {
             sticky_generation: gateway.live.sticky_generation,
         }
     }
+}
+
+/// The state with the newest sightings.
+fn current<'a>(stored: &'a State, ahead: &BTreeMap<GatewayName, Arc<Sighting>>) -> Cow<'a, State> {
+    let mut state = Cow::Borrowed(stored);
+    for (name, sighted) in ahead {
+        if let Some(gateway) = state.to_mut().gateways.get_mut(name) {
+            gateway.sighted = sighted.clone();
+        }
+    }
+    state
 }
 
 fn replace<T>(all: &mut BTreeMap<GatewayName, T>, some: BTreeMap<&GatewayName, Option<T>>) {

@@ -95,13 +95,11 @@ impl Task {
     /// The next time when something is to be done unasked.
     fn wake_at(&self) -> Timestamp {
         let now = self.shared.clock.now();
-        let retention = self.core.next_wake().map(|at| match &self.failure {
-            // No haste while the store fails.
-            Some(failure) => at.max(failure.retry_at),
-            None => at,
-        });
+        if self.core.has_due() {
+            return now;
+        }
         let retry = self.failure.as_ref().map(|failure| failure.retry_at);
-        let times = retention.into_iter().chain(retry).chain([self.prune_at]);
+        let times = self.core.next_wake().into_iter().chain(retry).chain([self.prune_at]);
         times.min().unwrap_or(self.prune_at).max(now)
     }
 
@@ -137,35 +135,39 @@ impl Task {
         Err(Refusal::new(RefusalKind::Unavailable, "busy", message))
     }
 
-    /// Makes what follows from observation and time.
+    /// Makes what follows from observation and time, a bounded part of it: requests come in between.
     async fn follow(&mut self) {
-        for _ in 0..ATTEMPTS {
-            let now = self.shared.clock.now();
-            let Some(mut prepared) = self.core.prepare_automatic(now) else { return };
-            if self.failure.as_ref().is_some_and(|failure| now < failure.retry_at)
-                && !prepared.commit.is_empty()
-            {
-                let different = self.core.postpone(&prepared);
-                return self.publish(different);
+        let now = self.shared.clock.now();
+        if self.failure.as_ref().is_some_and(|failure| failure.retry_at <= now) {
+            self.core.retry();
+            if !self.core.has_due() {
+                // What waited for the store is no longer needed. The next change will show whether it works.
+                self.failure = None;
+                self.publish(false);
             }
-            match self.commit(&prepared).await {
-                Ok(committed) => {
+        }
+        for _ in 0..ATTEMPTS {
+            let Some(mut prepared) = self.core.prepare_automatic(now) else { return };
+            let wait = self.failure.as_ref().is_some_and(|failure| now < failure.retry_at);
+            let committed =
+                if wait && !prepared.commit.is_empty() { None } else { Some(self.commit(&prepared).await) };
+            let error = match committed {
+                Some(Ok(committed)) => {
                     self.take_over(&mut prepared, committed);
                     return;
                 }
-                Err(StoreError::Conflict { .. }) => {
-                    if let Err(error) = self.reload().await {
-                        self.fail(&error.to_string());
-                        let different = self.core.postpone(&prepared);
-                        return self.publish(different);
-                    }
-                }
-                Err(error) => {
-                    self.fail(&error.to_string());
-                    let different = self.core.postpone(&prepared);
-                    return self.publish(different);
-                }
+                Some(Err(StoreError::Conflict { .. })) => match self.reload().await {
+                    Ok(()) => continue,
+                    Err(error) => Some(error),
+                },
+                Some(Err(error)) => Some(error),
+                None => None,
+            };
+            if let Some(error) = error {
+                self.fail(&error.to_string());
             }
+            let different = self.core.postpone(&prepared);
+            return self.publish(different);
         }
         self.fail("others keep changing the same artifacts");
     }
@@ -182,6 +184,7 @@ impl Task {
     fn take_over(&mut self, prepared: &mut Prepared, committed: Committed) -> Vec<crate::request::Outcome> {
         if !prepared.commit.is_empty() && self.failure.take().is_some() {
             tracing::info!("the store works again");
+            self.core.retry();
         }
         let different = self.core.apply(prepared, committed.revision);
         self.publish(different);

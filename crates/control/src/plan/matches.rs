@@ -1,7 +1,9 @@
 //! Which instances each selector finds, kept up to date by looking only at what changed.
 //!
 //! ```text
-//! Observation --update--> changed instances x all selectors --> selectors whose finds changed --> gateways to reconcile
+//! Observation --update--> new instances x all selectors -----+--> selectors whose finds changed --> gateways to reconcile
+//!                         instances that turned unready      |
+//!                         or are gone x their selectors -----+
 //! new selector --require--> all instances x that selector
 //! ```
 
@@ -24,7 +26,9 @@ pub struct Matches {
     complete: bool,
     /// Why the platform cannot be read at the moment.
     problem: Option<String>,
-    selectors: HashMap<String, Matched>,
+    selectors: HashMap<Arc<str>, Matched>,
+    /// Which selectors found an instance. Most changes are of readiness, and need no look at any selector.
+    finders: HashMap<Key, BTreeSet<Arc<str>>>,
 }
 
 #[derive(Debug)]
@@ -69,11 +73,12 @@ impl Matches {
             complete: false,
             problem: None,
             selectors: HashMap::new(),
+            finders: HashMap::new(),
         }
     }
 
     /// Takes an observation in and returns the texts of the selectors whose finds are different now.
-    pub fn update(&mut self, observation: &Observation) -> BTreeSet<String> {
+    pub fn update(&mut self, observation: &Observation) -> BTreeSet<Arc<str>> {
         self.problem.clone_from(&observation.problem);
         if !observation.complete {
             // An incomplete list would look like instances that are gone (R22 rule 7).
@@ -81,29 +86,63 @@ impl Matches {
         }
         let first = !std::mem::replace(&mut self.complete, true);
         let before = std::mem::replace(&mut self.instances, observation.instances.clone());
-        let mut changed: BTreeSet<String> =
+        let mut changed: BTreeSet<Arc<str>> =
             if first { self.selectors.keys().cloned().collect() } else { BTreeSet::new() };
         if Arc::ptr_eq(&before, &self.instances) {
             return changed;
         }
-        let (gone, come) = difference(&before, &self.instances);
+        let after = self.instances.clone();
+        for (key, was, is) in difference(&before, &after) {
+            match (was, is) {
+                (_, None) => self.forget(&key, &mut changed),
+                (Some(was), Some(is)) if same_but_readiness(was, is) => self.refresh(&key, is, &mut changed),
+                (_, Some(is)) => self.look_at(&key, is, &mut changed),
+            }
+        }
+        changed
+    }
+
+    /// An instance is gone.
+    fn forget(&mut self, key: &Key, changed: &mut BTreeSet<Arc<str>>) {
+        for text in self.finders.remove(key).unwrap_or_default() {
+            if let Some(matched) = self.selectors.get_mut(&text) {
+                matched.found.remove(key);
+            }
+            changed.insert(text);
+        }
+    }
+
+    /// An instance is more or less ready than it was; the same selectors find it.
+    fn refresh(&mut self, key: &Key, instance: &Instance, changed: &mut BTreeSet<Arc<str>>) {
+        for text in self.finders.get(key).into_iter().flatten() {
+            if let Some(found) = self.selectors.get_mut(text).and_then(|matched| matched.found.get_mut(key)) {
+                (found.exists, found.ready) = (instance.exists, ready(instance));
+                changed.insert(text.clone());
+            }
+        }
+    }
+
+    /// An instance is new, or not what it was.
+    fn look_at(&mut self, key: &Key, instance: &Instance, changed: &mut BTreeSet<Arc<str>>) {
+        let mut finders = BTreeSet::new();
         for (text, matched) in &mut self.selectors {
-            let mut different = false;
-            for key in &gone {
-                different |= matched.found.remove(key).is_some();
-            }
-            for (key, instance) in &come {
-                let found = look(&matched.selector, instance, &self.namespace);
-                different |= match found {
-                    Some(found) => matched.found.insert(key.clone(), found.clone()) != Some(found),
-                    None => matched.found.remove(key).is_some(),
-                };
-            }
+            let found = look(&matched.selector, instance, &self.namespace);
+            let different = match found {
+                Some(found) => {
+                    finders.insert(text.clone());
+                    matched.found.insert(key.clone(), found.clone()) != Some(found)
+                }
+                None => matched.found.remove(key).is_some(),
+            };
             if different {
                 changed.insert(text.clone());
             }
         }
-        changed
+        if finders.is_empty() {
+            self.finders.remove(key);
+        } else {
+            self.finders.insert(key.clone(), finders);
+        }
     }
 
     /// Makes sure that the finds of a selector are known. The first time this looks at every instance.
@@ -112,12 +151,16 @@ impl Matches {
             return;
         }
         let filtered = selector.within(&self.filter);
-        let found = self
-            .instances
-            .iter()
-            .filter_map(|instance| Some((key(instance), look(&filtered, instance, &self.namespace)?)))
-            .collect();
-        self.selectors.insert(selector.text().to_owned(), Matched { selector: filtered, found });
+        let text: Arc<str> = selector.text().into();
+        let mut found = BTreeMap::new();
+        for instance in self.instances.iter() {
+            if let Some(one) = look(&filtered, instance, &self.namespace) {
+                let key = key(instance);
+                self.finders.entry(key.clone()).or_default().insert(text.clone());
+                found.insert(key, one);
+            }
+        }
+        self.selectors.insert(text, Matched { selector: filtered, found });
     }
 
     /// The finds of a selector; `None` until the platform was completely read.
@@ -135,6 +178,11 @@ impl Matches {
     /// Forgets selectors that are not `used`.
     pub fn retain(&mut self, used: impl Fn(&str) -> bool) {
         self.selectors.retain(|text, _| used(text));
+        let selectors = &self.selectors;
+        self.finders.retain(|_, finders| {
+            finders.retain(|text| selectors.contains_key(text));
+            !finders.is_empty()
+        });
     }
 
     /// Number of selectors that are kept up to date.
@@ -152,34 +200,52 @@ fn key(instance: &Instance) -> Key {
     Arc::new((instance.namespace.clone(), instance.name.clone(), instance.kind))
 }
 
-/// Instances that are gone, and instances that are new or not as before.
-fn difference<'a>(before: &[Instance], after: &'a [Instance]) -> (Vec<Key>, Vec<(Key, &'a Instance)>) {
-    let identity = |i: &Instance| (i.kind, i.namespace.as_str().to_owned(), i.name.as_str().to_owned());
+/// Instances that are not in both lists in the same way, as they were and as they are.
+fn difference<'a>(
+    before: &'a [Instance],
+    after: &'a [Instance],
+) -> Vec<(Key, Option<&'a Instance>, Option<&'a Instance>)> {
+    let identity = |i: &'a Instance| (i.kind, i.namespace.as_str(), i.name.as_str());
     // Most lists differ in one place: what is the same at both ends needs no look-up.
     let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
     let (before, after) = (&before[head..], &after[head..]);
     let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
     let (before, after) = (&before[..before.len() - tail], &after[..after.len() - tail]);
     let mut old: HashMap<_, &Instance> = before.iter().map(|i| (identity(i), i)).collect();
-    let mut come = Vec::new();
-    for instance in after {
-        if old.remove(&identity(instance)) != Some(instance) {
-            come.push((key(instance), instance));
+    let mut changes = Vec::new();
+    for is in after {
+        let was = old.remove(&identity(is));
+        if was != Some(is) {
+            changes.push((key(is), was, Some(is)));
         }
     }
-    (old.into_values().map(key).collect(), come)
+    changes.extend(old.into_values().map(|was| (key(was), Some(was), None)));
+    changes
+}
+
+fn same_but_readiness(was: &Instance, is: &Instance) -> bool {
+    let Instance { kind, namespace, name, labels, ip, ready: _, exists: _, containers } = was;
+    (kind, namespace, name, labels, ip, containers)
+        == (&is.kind, &is.namespace, &is.name, &is.labels, &is.ip, &is.containers)
+}
+
+/// R41: ready and not being deleted.
+fn ready(instance: &Instance) -> bool {
+    instance.ready && instance.exists
 }
 
 /// What a selector finds of one instance.
 fn look(selector: &Selector, instance: &Instance, namespace: &str) -> Option<Found> {
     let candidates = selector.candidates(instance, namespace);
-    let portless = candidates.is_empty() && selector.portless_matches(instance, namespace);
-    if candidates.is_empty() && !portless {
-        return None;
+    if candidates.is_empty() {
+        let portless =
+            instance.containers.iter().any(|container| container.ports.iter().all(|port| !port.tcp));
+        if !portless || !selector.portless_matches(instance, namespace) {
+            return None;
+        }
     }
     let members = candidates.into_iter().map(|candidate| member(candidate, instance)).collect();
-    // R41: ready and not being deleted.
-    Some(Found { exists: instance.exists, ready: instance.ready && instance.exists, members })
+    Some(Found { exists: instance.exists, ready: ready(instance), members })
 }
 
 fn member(candidate: Candidate, instance: &Instance) -> Member {

@@ -230,6 +230,25 @@ async fn a_failing_store_refuses_users_and_automatic_changes_wait() {
 }
 
 #[tokio::test]
+async fn a_change_that_is_no_longer_needed_is_not_tried_again() {
+    let running = start(Arc::default(), vec![version("1", 1)]).await;
+    running.put(SHOP).await.unwrap();
+    running.store.fails.store(true, Ordering::SeqCst);
+    running.platform.send_replace(seen(Vec::new()));
+    running.until("a problem", |running| running.control.view().store_problem.is_some()).await;
+    running.platform.send_replace(seen(vec![version("1", 1)]));
+    running
+        .until("the target again", |running| {
+            running.control.view().gateways[&name("shop")].instances[0].ready == 1
+        })
+        .await;
+    let attempts = running.store.attempts.load(Ordering::SeqCst);
+    running.clock.advance(Duration::from_secs(11));
+    running.until("no problem", |running| running.control.view().store_problem.is_none()).await;
+    assert_eq!(running.store.attempts.load(Ordering::SeqCst), attempts);
+}
+
+#[tokio::test]
 async fn a_second_writer_is_noticed_and_not_overwritten() {
     let running = start(Arc::default(), vec![version("1", 1)]).await;
     running.put(SHOP).await.unwrap();

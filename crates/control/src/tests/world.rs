@@ -154,10 +154,13 @@ impl World {
 
     /// Does what follows from observation and time, as the task does.
     pub(super) fn follow(&mut self) {
+        if !self.store_fails {
+            self.core.retry();
+        }
         let mut rounds = 0;
         while let Some(mut prepared) = self.core.prepare_automatic(self.now) {
             rounds += 1;
-            assert!(rounds < 10, "automatic changes do not come to an end");
+            assert!(rounds < 1000, "automatic changes do not come to an end");
             match self.commit(&prepared) {
                 Ok((revision, events)) => {
                     self.core.apply(&mut prepared, revision);
@@ -165,7 +168,6 @@ impl World {
                 }
                 Err(_) => {
                     self.core.postpone(&prepared);
-                    break;
                 }
             }
         }
