@@ -24,15 +24,15 @@ use crate::plan::accept::Done;
 use crate::plan::matches::Matches;
 use crate::plan::{self, Plan, Rules, reconcile, show};
 use crate::request::{Outcome, Refusal, Request};
-use crate::state::{Gateway, Sighting, State};
+use crate::state::{Gateway, GatewayState, Sighting, State};
 use crate::view::{Counts, Entry, StoredArtifact};
 
 pub(crate) struct Core {
     rules: Rules,
     /// What the store has.
     stored: State,
-    /// Sightings that the store does not have yet because it failed. Traffic follows them all the same.
-    ahead: BTreeMap<GatewayName, Arc<Sighting>>,
+    /// What follows from the observation and is not kept yet because the store failed. Traffic follows it all the same.
+    ahead: BTreeMap<GatewayName, Ahead>,
     matches: Matches,
     /// Which gateways use a selector.
     users: HashMap<String, BTreeSet<GatewayName>>,
@@ -41,6 +41,24 @@ pub(crate) struct Core {
     wake: BTreeMap<GatewayName, Timestamp>,
     counts: BTreeMap<GatewayName, BTreeMap<RoutePath, Counts>>,
     shown: Shown,
+}
+
+/// The parts of a gateway that change without anybody asking.
+#[derive(Debug, Clone)]
+struct Ahead {
+    live: Arc<GatewayState>,
+    sighted: Arc<Sighting>,
+}
+
+impl Ahead {
+    fn of(gateway: &Gateway) -> Self {
+        Self { live: gateway.live.clone(), sighted: gateway.sighted.clone() }
+    }
+
+    fn over(&self, gateway: &mut Gateway) {
+        gateway.live = self.live.clone();
+        gateway.sighted = self.sighted.clone();
+    }
 }
 
 /// What readers and proxies are shown.
@@ -113,7 +131,8 @@ impl Core {
         if was_frozen && !self.matches.frozen() {
             // Retentions may have ended while nothing could be removed.
             let waiting = |gateway: &Gateway| show::absent(gateway).contains(&true);
-            let waiting = self.stored.gateways.iter().filter(|(_, gateway)| waiting(gateway));
+            let current = current(&self.stored, &self.ahead);
+            let waiting = current.gateways.iter().filter(|(_, gateway)| waiting(gateway));
             self.due.extend(waiting.map(|(name, _)| name.clone()));
         }
     }
@@ -175,12 +194,12 @@ impl Core {
         }
         self.index(&plan.gateways, &plan.state);
         if new_revision {
-            // Gateways whose sightings are ahead stay as the store has them.
+            // Gateways that are ahead and not part of this commit stay as the store has them.
             for name in self.ahead.keys() {
-                if let (Some(target), Some(stored)) =
+                if let (Some(gateway), Some(stored)) =
                     (plan.state.gateways.get_mut(name), self.stored.gateways.get(name))
                 {
-                    target.sighted = stored.sighted.clone();
+                    Ahead::of(stored).over(gateway);
                 }
             }
             self.stored = std::mem::take(&mut plan.state);
@@ -193,26 +212,14 @@ impl Core {
         self.show(&plan.gateways) || new_revision
     }
 
-    /// The store failed. What was decided waits; what was seen counts at once, so that no traffic goes where nobody is. True
-    /// when proxies have something new to serve.
+    /// The store failed. The plan is in force all the same, so that no traffic goes where nobody is and new instances are
+    /// used; it is kept, and its events told, when the store works again. True when proxies have something new to serve.
     pub(crate) fn postpone(&mut self, prepared: &Prepared) -> bool {
         let plan = &prepared.plan;
-        let current = current(&self.stored, &self.ahead).into_owned();
         for name in &plan.gateways {
-            let (Some(before), Some(after)) = (current.gateways.get(name), plan.state.gateways.get(name))
-            else {
-                continue;
-            };
-            let mut sighted = Sighting::clone(&after.sighted);
-            for route in &before.live.routes {
-                // A route whose removal waits stays absent.
-                if let (None, Some(known)) =
-                    (sighted.routes.get(&route.path), before.sighted.routes.get(&route.path))
-                {
-                    sighted.routes.insert(route.path.clone(), known.clone());
-                }
+            if let Some(gateway) = plan.state.gateways.get(name) {
+                self.ahead.insert(name.clone(), Ahead::of(gateway));
             }
-            self.ahead.insert(name.clone(), Arc::new(sighted));
         }
         self.see(plan);
         self.show(&plan.gateways)
@@ -289,10 +296,10 @@ impl Core {
         let mut entries = BTreeMap::new();
         let mut configs = BTreeMap::new();
         for name in names {
-            let gateway = self.stored.gateways.get(name).map(|gateway| {
-                let sighted = self.ahead.get(name).unwrap_or(&gateway.sighted).clone();
-                Gateway { sighted, ..gateway.clone() }
-            });
+            let mut gateway = self.stored.gateways.get(name).cloned();
+            if let (Some(gateway), Some(ahead)) = (&mut gateway, self.ahead.get(name)) {
+                ahead.over(gateway);
+            }
             let entry = gateway.as_ref().map(|gateway| self.entry(name, gateway));
             if entry.as_ref() != self.shown.gateways.get(name).map(|entry| &**entry) {
                 entries.insert(name, entry.map(Arc::new));
@@ -330,12 +337,12 @@ impl Core {
     }
 }
 
-/// The state with the newest sightings.
-fn current<'a>(stored: &'a State, ahead: &BTreeMap<GatewayName, Arc<Sighting>>) -> Cow<'a, State> {
+/// The state that is in force: what is stored, and what is ahead of it.
+fn current<'a>(stored: &'a State, ahead: &BTreeMap<GatewayName, Ahead>) -> Cow<'a, State> {
     let mut state = Cow::Borrowed(stored);
-    for (name, sighted) in ahead {
+    for (name, ahead) in ahead {
         if let Some(gateway) = state.to_mut().gateways.get_mut(name) {
-            gateway.sighted = sighted.clone();
+            ahead.over(gateway);
         }
     }
     state

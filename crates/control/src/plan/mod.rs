@@ -87,8 +87,8 @@ pub struct Seen {
     pub wake_at: Option<Timestamp>,
 }
 
-/// Plans a change that somebody asked for. `stored` is what is kept, and what events compare with; `current` the same
-/// state with the newest sightings, kept or not.
+/// Plans a change that somebody asked for. `stored` is what is kept, and what events compare with; `current` is
+/// what is in force, which is ahead of it while it cannot be kept.
 ///
 /// # Errors
 /// Why the change is not possible.

@@ -211,21 +211,23 @@ async fn a_failing_store_refuses_users_and_automatic_changes_wait() {
 
     running.platform.send_replace(seen(vec![version("1", 1), version("2", 2)]));
     running.until("a problem that is shown", |running| running.control.view().store_problem.is_some()).await;
-    assert_eq!((running.routes(), running.control.view().revision), ("(1) 100%".into(), revision));
-    // Readiness counts at once: the only pod of version 1 is gone.
+    assert_eq!((running.routes(), running.control.view().revision), ("(1) 100% | (2) 0%".into(), revision));
+    // Traffic follows the platform all the same: the only pod of version 1 is gone, so version 2 gets everything.
     running.platform.send_replace(seen(vec![version("2", 2)]));
-    let targets = |running: &Running| {
-        running.control.published().borrow().gateways[&name("shop")].routes[0].targets.len()
+    let weights = |running: &Running| {
+        let config = running.control.published().borrow().clone();
+        config.gateways[&name("shop")].routes.iter().map(|route| route.weight).collect::<Vec<_>>()
     };
-    running.until("no traffic to a pod that is gone", |running| targets(running) == 0).await;
+    running.until("traffic to who is there", |running| weights(running) == [0, 10_000]).await;
 
     let attempts = running.store.attempts.load(Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(running.store.attempts.load(Ordering::SeqCst), attempts, "no attempt before its time");
     running.store.fails.store(false, Ordering::SeqCst);
     running.clock.advance(Duration::from_secs(11));
-    running.until("the change that waited", |running| running.routes() == "(1) 100% | (2) 0%").await;
+    running.until("the change that waited", |running| running.control.view().revision == revision + 1).await;
     assert_eq!(running.control.view().store_problem, None);
+    assert_eq!(running.routes(), "(1) 100% | (2) 0%");
     running.put(&format!("{SHOP}sticky: route")).await.unwrap();
 }
 

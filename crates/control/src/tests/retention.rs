@@ -226,26 +226,54 @@ fn nothing_is_written_when_nothing_changes() {
 }
 
 #[test]
-fn a_store_that_fails_keeps_decisions_waiting_but_not_readiness() {
+fn a_store_that_fails_refuses_users_while_traffic_follows_the_platform() {
     let mut world = World::shop(&["1"]);
     world.come(pod("second", "app=shop,version=1", [10, 0, 0, 2], &[8080]));
+    let (revision, mark) = (world.core.revision(), world.events.len());
     world.store_fails = true;
     world.ready("shop-1", false);
     assert_eq!(world.show("shop"), "(1) 100% x1", "no traffic to an unready pod");
-    world.version("2");
-    assert_eq!(world.show("shop"), "(1) 100% x1", "a new route is a decision");
     assert!(world.put(&format!("{SHOP}sticky: route")).unwrap_err().starts_with("Unavailable"));
     assert_eq!(world.entry("shop").view.sticky, None);
-    let (revision, mark) = (world.core.revision(), world.events.len());
+    world.version("2");
+    world.go("shop-1");
+    world.go("second");
+    assert_eq!(world.show("shop"), "(1) 100%>0% x0 absent | (2) 0%>100% x1", "an upgrade is served");
+    world.advance(29);
+    assert_eq!((world.core.revision(), world.events.len()), (revision, mark), "but nothing is told");
     world.store_fails = false;
-    world.advance(1);
-    assert_eq!(world.show("shop"), "(1) 100% x1 | (2) 0% x1");
+    world.follow();
     assert_eq!(world.core.revision(), revision + 1);
     let events = world.events_since(mark);
     assert_eq!(
         events,
         ["route:targetschanged routes:(1)", "route:added routes:(2)", "route:weightadded routes:(2)"]
     );
+    world.advance(1);
+    assert_eq!(world.show("shop"), "(2) 100% x1", "the time of the failure counts");
+}
+
+#[test]
+fn a_user_change_during_recovery_takes_along_what_waited() {
+    let mut world = World::shop(&["1"]);
+    world.store_fails = true;
+    world.version("2");
+    world.store_fails = false;
+    let mark = world.events.len();
+    world.put(&format!("{SHOP}routes: {{'(1)': {{weight: 50%}}, '(2)': {{weight: 50%}}}}")).unwrap();
+    assert_eq!(world.show("shop"), "(1) 50% x1 | (2) 50% x1");
+    assert_eq!(
+        world.events_since(mark),
+        [
+            "archive:update",
+            "route:weightupdated routes:(1)",
+            "route:added routes:(2)",
+            "route:weightadded routes:(2)"
+        ]
+    );
+    let shown = world.show("shop");
+    world.restart();
+    assert_eq!(world.show("shop"), shown);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use model::condition::Condition;
 use model::event::Event;
 use model::gateway::{ConditionEntry, GatewayDocument, RouteDocument, RouteEntry};
@@ -79,7 +80,11 @@ struct Simulation {
     /// What followers of events believe: route and weight by gateway.
     told: BTreeMap<String, BTreeMap<String, String>>,
     read: usize,
+    /// Since when routes are absent while others of their gateway are not.
+    absent: BTreeMap<(GatewayName, RoutePath), Timestamp>,
 }
+
+type Shown = Arc<BTreeMap<GatewayName, Arc<Entry>>>;
 
 /// Who made the change of a step.
 #[derive(Clone, Copy, PartialEq)]
@@ -107,6 +112,7 @@ impl Simulation {
             pods_made: 0,
             told: BTreeMap::new(),
             read: 0,
+            absent: BTreeMap::new(),
         }
     }
 
@@ -246,7 +252,7 @@ impl Simulation {
         );
     }
 
-    fn snapshot(&self) -> (u64, Arc<BTreeMap<GatewayName, Arc<Entry>>>, usize) {
+    fn snapshot(&self) -> (u64, Shown, usize) {
         let shown = self.world.core.shown();
         (shown.config.revision, shown.gateways.clone(), self.world.events.len())
     }
@@ -262,9 +268,38 @@ impl Simulation {
                 self.proportions(gateway, earlier, entry);
             }
         }
+        self.retention(by, &before.1, &after.1);
         self.targets();
         self.traffic();
         self.events();
+    }
+
+    /// An absent route is removed when its time is over, not before, and never while the platform cannot be read.
+    fn retention(&mut self, by: By, before: &Shown, after: &Shown) {
+        let now = self.world.now;
+        let over = |since: &Timestamp| now.duration_since(*since).as_secs() >= 30;
+        for (gateway, earlier) in before.iter().filter(|_| by == By::Vamp) {
+            let stays = |path: &RoutePath| after[gateway].view.routes.iter().any(|(other, _)| other == path);
+            for (path, _) in earlier.view.routes.iter().filter(|(path, _)| !stays(path)) {
+                let since = self.absent.get(&(gateway.clone(), path.clone()));
+                self.holds(
+                    since.is_some_and(over),
+                    &format!("{gateway}: {path} is removed early, absent since {since:?}"),
+                );
+                self.holds(!self.world.platform_fails, &format!("{gateway}: {path} is removed blindly"));
+            }
+        }
+        let mut absent = BTreeMap::new();
+        for (gateway, entry) in after.iter().filter(|(_, entry)| entry.absent.contains(&false)) {
+            for ((path, _), _) in entry.view.routes.iter().zip(&entry.absent).filter(|(_, absent)| **absent) {
+                let key = (gateway.clone(), path.clone());
+                let since = self.absent.get(&key).copied().unwrap_or(now);
+                absent.insert(key, since);
+                let waits = self.world.platform_fails || by == By::User || !over(&since);
+                self.holds(waits, &format!("{gateway}: {path} is kept although absent since {since}"));
+            }
+        }
+        self.absent = absent;
     }
 
     /// Configured weights add up to everything or nothing; effective ones to the same whenever anything can serve.
@@ -310,7 +345,7 @@ impl Simulation {
         }
     }
 
-    /// No target is known to be unready, and while the store works every ready pod is one.
+    /// No target is known to be unready, and every ready pod is one.
     fn targets(&self) {
         let ready: BTreeSet<&str> = self
             .world
@@ -325,7 +360,7 @@ impl Simulation {
                 targets.filter(|t| t.kind == TargetKind::Instance).map(|t| t.name.as_str()).collect();
             let bad: Vec<_> = instances.iter().filter(|pod| !ready.contains(*pod)).collect();
             self.holds(bad.is_empty(), &format!("{gateway}: unready targets {bad:?}"));
-            if gateway.as_str() == "all" && !self.world.store_fails {
+            if gateway.as_str() == "all" {
                 self.holds(
                     instances.len() == ready.len(),
                     &format!("all: {instances:?} instead of {ready:?}"),
@@ -368,6 +403,8 @@ impl Simulation {
                 "weightremoved" => known.insert(route.to_owned(), String::new()).as_deref() == before,
                 _ => known.contains_key(route),
             };
+            let expected =
+                expected && (before != after || matches!(what, "added" | "removed" | "targetschanged"));
             self.holds(expected, &format!("unexpected event {what} of {gateway} {route}: {change}"));
         }
         let shown: BTreeMap<String, BTreeMap<String, String>> = self
@@ -387,7 +424,11 @@ impl Simulation {
             .collect();
         let told: BTreeMap<_, _> = self.told.iter().filter(|(_, routes)| !routes.is_empty()).collect();
         let shown: BTreeMap<_, _> = shown.iter().filter(|(_, routes)| !routes.is_empty()).collect();
-        self.holds(told == shown, &format!("events told {told:?}, shown is {shown:?}"));
+        // What is not stored is not told.
+        self.holds(
+            self.world.store_fails || told == shown,
+            &format!("events told {told:?}, shown is {shown:?}"),
+        );
     }
 
     fn below(&mut self, limit: usize) -> usize {
