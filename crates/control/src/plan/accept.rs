@@ -2,6 +2,10 @@
 //!
 //! Several changes are made first and checked afterwards, on the state that they add up to. So two gateways can swap
 //! their ports in one request, and the order of documents does not matter.
+//!
+//! A written document always acts on the live part, also when it is the one that is declared already: that is what PUT means. A
+//! door that applies the same documents over and over (GitOps) must compare with what is declared before it asks, so that it
+//! never moves live weights.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

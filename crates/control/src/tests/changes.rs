@@ -341,6 +341,12 @@ fn artifacts_and_references() {
     assert_eq!(world.change(again).unwrap_err().kind, RefusalKind::Exists);
     let gateway = "{name: g, port: 9000, routes: {'[a:1]': {condition: {ref: ff}}}}";
     assert_eq!(world.put(gateway).unwrap(), "[a:1] 100% x1 if user-agent == Firefox 100%");
+    let (revision, mark) = (world.core.revision(), world.events.len());
+    world
+        .change(put("{name: ff, condition: user-agent == Firefox}", ArtifactKind::Conditions, Mode::Put))
+        .unwrap();
+    assert_eq!(world.core.revision(), revision, "the same again");
+    assert_eq!(world.events_since(mark), ["archive:update conditions:ff"]);
     // Copies: later edits do not reach the gateway.
     world.change(put("{name: ff, condition: has header x}", ArtifactKind::Conditions, Mode::Put)).unwrap();
     assert_eq!(world.show("g"), "[a:1] 100% x1 if user-agent == Firefox 100%");

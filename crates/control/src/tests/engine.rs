@@ -340,6 +340,21 @@ async fn transient_events_are_found_and_streamed_but_not_stored() {
 }
 
 #[tokio::test]
+async fn old_events_are_forgotten() {
+    let running = start(Arc::default(), vec![version("1", 1)]).await;
+    running.put(SHOP).await.unwrap();
+    running.put(&format!("{SHOP}sticky: route")).await.unwrap();
+    running.clock.advance(Duration::from_secs(91 * 24 * 3600));
+    let forgotten = async {
+        while running.store.inner.events(EventQuery::default(), Page::new(1, 1)).await.unwrap().total > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), forgotten).await.unwrap();
+    assert_eq!(running.routes(), "(1) 100%");
+}
+
+#[tokio::test]
 async fn the_task_ends_with_the_last_handle() {
     let running = start(Arc::default(), Vec::new()).await;
     let store = Arc::downgrade(&running.store);
