@@ -63,14 +63,16 @@ impl Selector {
 
     /// The instance as it is looked at; `None` when it is not looked at at all.
     fn subject<'a>(&self, instance: &'a Instance, own_namespace: &'a str) -> Option<Subject<'a>> {
-        if instance.kind == InstanceKind::Service {
-            // Gateways have Services of their own; sending traffic there would loop. Headless ones have no address.
-            let own = instance.labels.get("io.vamp").is_some_and(|value| value == "gateway");
-            if !self.services || own || instance.ip.is_none() {
-                return None;
+        let looked_at = match instance.kind {
+            // Labels are what a pod is chosen by (18.3): one without any was not meant for anybody.
+            InstanceKind::Pod => !instance.labels.is_empty(),
+            InstanceKind::Service => {
+                // Gateways have Services of their own; sending traffic there would loop. Headless ones have no address.
+                let own = instance.labels.get("io.vamp").is_some_and(|value| value == "gateway");
+                self.services && !own && instance.ip.is_some()
             }
-        }
-        Some(Subject { instance, own_namespace })
+        };
+        looked_at.then_some(Subject { instance, own_namespace })
     }
 
     fn holds<'a>(&'a self, subject: &'a Subject<'a>, member: Member<'a>, captures: &mut Vec<String>) -> bool {

@@ -39,7 +39,8 @@ fn instance(
     }
 }
 
-/// The world of these tests. `cart` declares UDP between two TCP ports; `job` declares nothing.
+/// The world of these tests. `cart` declares UDP between two TCP ports; `job` declares nothing; `bare` has no labels and is never
+/// found (18.3).
 fn world() -> Vec<Instance> {
     use InstanceKind::{Pod, Service};
     let cart = |tag: &str| {
@@ -79,7 +80,22 @@ fn world() -> Vec<Instance> {
             &[("app", "job")],
             vec![container("job", Some("job"), &[])],
         ),
-        instance(Pod, "shop", "new", None, &[], vec![container("new", Some("new"), &[(80, true)])]),
+        instance(
+            Pod,
+            "shop",
+            "new",
+            None,
+            &[("stage", "new")],
+            vec![container("new", Some("new"), &[(80, true)])],
+        ),
+        instance(
+            Pod,
+            "shop",
+            "bare",
+            Some("10.0.0.5"),
+            &[],
+            vec![container("bare", Some("bare"), &[(80, true)])],
+        ),
         instance(
             Service,
             "shop",
