@@ -19,6 +19,8 @@ pub(crate) struct Vamp {
     pub(crate) hosts: String,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
+    /// The first port of the range for gateways.
+    pub(crate) first_port: u16,
     http: reqwest::Client,
 }
 
@@ -48,16 +50,21 @@ impl Vamp {
 
     /// Starts `serve` with more arguments.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        Self::start_sized(arguments, 60).await
+    }
+
+    /// Starts `serve` with more arguments and a range of so many ports for gateways.
+    pub(crate) async fn start_sized(arguments: &[&str], ports: u16) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("inventory")).expect("the inventory folder");
         // Ports of its own for each: the tests of this process run side by side.
-        static NEXT: AtomicU16 = AtomicU16::new(0);
-        let from = 20_000 + 60 * NEXT.fetch_add(1, Ordering::Relaxed);
+        static NEXT: AtomicU16 = AtomicU16::new(20_000);
+        let from = NEXT.fetch_add(ports, Ordering::Relaxed);
         let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         if !arguments.iter().any(|argument| argument == "--route-retention") {
             arguments.extend(["--route-retention".to_owned(), "1s".to_owned()]);
         }
-        arguments.extend(["--port-range".to_owned(), format!("{from}-{}", from + 59)]);
+        arguments.extend(["--port-range".to_owned(), format!("{from}-{}", from + ports - 1)]);
         let (child, first) = spawn(folder.path(), &arguments);
         let mut vamp = Self {
             child,
@@ -65,6 +72,7 @@ impl Vamp {
             hosts: String::new(),
             folder,
             arguments,
+            first_port: from,
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
         };
         vamp.greet(&first);
@@ -129,7 +137,10 @@ impl Vamp {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/x-yaml").body(body.to_owned());
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                request = request.header("content-type", "application/x-yaml");
+            }
+            request = request.body(body.to_owned());
         }
         let response = request.send().await.expect("the API answers");
         let status = response.status().as_u16();
@@ -149,6 +160,10 @@ impl Vamp {
 
     pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.call("PUT", &format!("/api/v1{path}"), Some(body), &[]).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", &format!("/api/v1{path}"), None, &[]).await
     }
 
     /// Creates a gateway that must be accepted, and waits until the proxy serves it.

@@ -4,6 +4,7 @@
 mod bad_input;
 mod churn;
 mod client;
+mod conformance;
 mod crash;
 mod demo;
 mod guide;
