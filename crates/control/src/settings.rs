@@ -1,7 +1,9 @@
 //! Settings of the control plane.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::gateway::HostFormats;
@@ -20,6 +22,9 @@ pub struct Settings {
     pub gateway_filter: Selector,
     /// Where assigned ports come from (R13).
     pub port_range: RangeInclusive<u16>,
+    /// Which of those can really be listened on: other programs on the machine take ports too, if only for the near end of a
+    /// connection. Asked when a port is assigned.
+    pub port_check: PortCheck,
     /// How long a route whose group is gone is kept (R22).
     pub route_retention: Duration,
     /// Address on which proxies listen: shown as `service`, and where chained gateways are reached.
@@ -41,6 +46,7 @@ impl Settings {
             environment,
             gateway_filter: Selector::parse("true").expect("a constant selector"),
             port_range: 40_000..=45_000,
+            port_check: PortCheck::default(),
             route_retention: Duration::from_secs(30),
             gateway_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             reserved_ports: Vec::new(),
@@ -58,10 +64,38 @@ impl Settings {
             namespace: self.namespace.clone(),
             gateway_filter: self.gateway_filter.clone(),
             port_range: self.port_range.clone(),
+            port_check: self.port_check.clone(),
             route_retention: self.route_retention,
             gateway_address: self.gateway_address,
             reserved_ports: self.reserved_ports.clone(),
             virtual_hosts: self.virtual_hosts.clone(),
         }
+    }
+}
+
+/// Answers whether a port can be listened on. The default says yes to all.
+#[derive(Clone)]
+pub struct PortCheck(Arc<dyn Fn(u16) -> bool + Send + Sync>);
+
+impl PortCheck {
+    /// Asks `check`, which should be quick: it is called for one candidate after the other until one is free.
+    pub fn new(check: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    pub(crate) fn allows(&self, port: u16) -> bool {
+        (self.0)(port)
+    }
+}
+
+impl Default for PortCheck {
+    fn default() -> Self {
+        Self::new(|_| true)
+    }
+}
+
+impl fmt::Debug for PortCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PortCheck")
     }
 }

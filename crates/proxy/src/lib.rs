@@ -39,7 +39,7 @@ mod upstream;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -67,6 +67,7 @@ pub struct Proxy {
     commands: mpsc::UnboundedSender<Command>,
     current: Arc<ArcSwap<Table>>,
     virtual_hosts: Option<SocketAddr>,
+    address: IpAddr,
 }
 
 /// Why a proxy could not start.
@@ -127,6 +128,7 @@ impl Proxy {
     /// When the virtual-host address, the access log or a thread is not to be had.
     pub fn start(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, StartError> {
         let mut settings = settings;
+        let address = settings.address;
         settings.workers = settings.workers.clamp(1, 1024);
         settings.limits.head_bytes = settings.limits.head_bytes.clamp(1024, 64 * 1024);
         settings.limits.fields = settings.limits.fields.clamp(1, h1::head::MAX_FIELDS);
@@ -151,7 +153,7 @@ impl Proxy {
         let maintenance =
             Maintenance::new(settings, Meters::new(telemetry), workers, Arc::clone(&current), virtual_hosts);
         let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
-        Ok(Self { commands, current, virtual_hosts: virtual_host_address })
+        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address })
     }
 
     /// Puts a configuration in force. Returns when no request will any more be *sent* under an older one. If the future is dropped,
@@ -171,6 +173,13 @@ impl Proxy {
     /// The table in force.
     pub fn table(&self) -> Arc<RoutingTable> {
         Arc::clone(&self.current.load().routing)
+    }
+
+    /// Whether a gateway could get this port: it is free, or this proxy holds it and lets go of it when no gateway of the next
+    /// configuration has it. Takes microseconds.
+    pub fn can_listen(&self, port: u16) -> bool {
+        // In this order: a port leaves the table in force only after its sockets are closed.
+        self.current.load().on_port(port).is_some() || listener::is_free(SocketAddr::new(self.address, port))
     }
 
     /// Where virtual hosts are served.

@@ -55,9 +55,7 @@ const BATCH: usize = 64;
 /// Opens a socket for each worker. A port that another socket listens on is refused, even where `SO_REUSEPORT` would let
 /// two programs share it unnoticed.
 pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    let probe = socket(address, false)?;
-    probe.bind(&address.into())?;
-    probe.listen(1)?;
+    let probe = probe(address)?;
     let address = match (address.port(), probe.local_addr()?.as_socket()) {
         (0, Some(bound)) => bound,
         _ => address,
@@ -71,6 +69,18 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLis
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Whether a gateway could listen on an address now.
+pub(crate) fn is_free(address: SocketAddr) -> bool {
+    probe(address).is_ok()
+}
+
+fn probe(address: SocketAddr) -> io::Result<Socket> {
+    let socket = socket(address, false)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    Ok(socket)
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {

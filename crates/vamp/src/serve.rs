@@ -163,7 +163,12 @@ impl Server {
             )],
         });
         let control = Control::start(
-            adapters::control_settings(&settings, filter.clone(), &[api.port(), virtual_hosts.port()]),
+            adapters::control_settings(
+                &settings,
+                filter.clone(),
+                &[api.port(), virtual_hosts.port()],
+                proxy.clone(),
+            ),
             Arc::clone(&store) as Arc<dyn Store>,
             platform.observe(),
             Arc::new(control::SystemClock),

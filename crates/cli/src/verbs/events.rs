@@ -97,15 +97,19 @@ fn row(event: &Value) -> Vec<String> {
     vec![time, text(event, "type"), text(event, "actor"), tags.join(" "), value(event)]
 }
 
-/// One line, cut to what fits beside the rest.
+/// One line, cut to what fits beside the rest: before -> after for changes, else the value.
 fn value(event: &Value) -> String {
     let value = match event.get("value") {
         None | Some(Value::Null) => return String::new(),
-        Some(Value::Object(map)) if map.contains_key("before") || map.contains_key("after") => {
-            let side = |name: &str| map.get(name).map_or("-".into(), short);
-            format!("{} -> {}", side("before"), side("after"))
-        }
-        Some(value) => short(value),
+        Some(value) => match value.get("change") {
+            Some(change) => {
+                let side = |name: &str| change.get(name).map_or("-".into(), short);
+                let reason = change.get("reason").filter(|reason| !reason.is_null()).map(short);
+                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                format!("{} -> {}{reason}", side("before"), side("after"))
+            }
+            None => short(value),
+        },
     };
     let line = value.replace(['\n', '\r'], " ");
     if line.chars().count() > 60 { line.chars().take(59).chain(['…']).collect() } else { line }
@@ -113,7 +117,11 @@ fn value(event: &Value) -> String {
 
 fn short(value: &Value) -> String {
     match value {
+        Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Object(map) if map.contains_key("name") && map.contains_key("kind") => {
+            format!("{} {}", short(&map["kind"]), short(&map["name"]))
+        }
         other => other.to_string(),
     }
 }

@@ -43,7 +43,11 @@ pub(super) fn assign_ports(
     }
     let used = state.gateways.values().map(|gateway| gateway.live.port.number());
     let used: BTreeSet<u16> = used.chain(rules.reserved_ports.iter().copied()).collect();
-    let mut free = rules.port_range.clone().filter(|port| *port != 0 && !used.contains(port));
+    let mut free = rules
+        .port_range
+        .clone()
+        .filter(|port| *port != 0 && !used.contains(port))
+        .filter(|port| rules.port_check.allows(*port));
     for name in needy {
         let number = free.next().ok_or_else(|| name.clone())?;
         super::accept::edit(state, name, |live| live.port = Port::assigned(number, live.port.protocol()));

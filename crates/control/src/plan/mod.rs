@@ -42,6 +42,7 @@ use crate::plan::diff::{Cause, diff};
 use crate::plan::matches::Matches;
 use crate::plan::reconcile::{reconcile, selectors};
 use crate::request::{Refusal, Request};
+use crate::settings::PortCheck;
 use crate::state::State;
 use crate::view::Counts;
 
@@ -55,6 +56,7 @@ pub struct Rules {
     pub namespace: String,
     pub gateway_filter: Selector,
     pub port_range: RangeInclusive<u16>,
+    pub port_check: PortCheck,
     pub route_retention: Duration,
     pub gateway_address: IpAddr,
     pub reserved_ports: Vec<u16>,

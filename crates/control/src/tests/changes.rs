@@ -112,6 +112,19 @@ fn route_selectors_give_explicit_targets() {
 }
 
 #[test]
+fn ports_that_other_programs_hold_are_not_assigned() {
+    let mut world = World::new();
+    world.settings.port_check = crate::PortCheck::new(|port| port != 40_000 && port != 40_002);
+    world.restart();
+    world.put("name: a").unwrap();
+    world.put("name: b").unwrap();
+    // An explicit port is the user's to choose; the proxy reports what it cannot open.
+    world.put("{name: c, port: 40002}").unwrap();
+    let port = |gateway: &str| world.entry(gateway).view.port.to_string();
+    assert_eq!([port("a"), port("b"), port("c")], ["40001/http", "40003/http", "40002"]);
+}
+
+#[test]
 fn ports() {
     let port = |world: &World, gateway: &str| world.entry(gateway).view.port.to_string();
     let mut world = World::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use control::{Control, View};
+use control::{Control, PortCheck, View};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use local::{InstanceState, Outcome, Platform};
@@ -34,10 +34,16 @@ pub(super) fn proxy_settings(settings: &Settings, workers: usize) -> proxy::Sett
     }
 }
 
-pub(super) fn control_settings(settings: &Settings, filter: Selector, reserved: &[u16]) -> control::Settings {
+pub(super) fn control_settings(
+    settings: &Settings,
+    filter: Selector,
+    reserved: &[u16],
+    proxy: Proxy,
+) -> control::Settings {
     let mut control = control::Settings::new(settings.environment.clone());
     control.gateway_filter = filter;
     control.port_range = settings.port_range.clone();
+    control.port_check = PortCheck::new(move |port| proxy.can_listen(port));
     control.route_retention = settings.route_retention;
     control.gateway_address = settings.gateway_address;
     control.reserved_ports = reserved.to_vec();
