@@ -1,6 +1,7 @@
 //! Request bodies: text of a bounded size, read within a bounded time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{FromRequest, Request};
@@ -14,6 +15,8 @@ use crate::context::{App, Limits};
 
 /// Bytes of a refused body that are still read, so that its sender gets to see the refusal.
 const DISCARDED: usize = 16 << 20;
+/// How long the next part of it is waited for.
+const DISCARD_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The body of a request as text, of one of the accepted media types.
 #[derive(Debug, Clone)]
@@ -98,7 +101,7 @@ async fn read(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Vec<u8
 async fn discard(chunks: &mut BodyDataStream) {
     let mut seen = 0;
     while seen < DISCARDED
-        && let Some(Ok(chunk)) = chunks.next().await
+        && let Ok(Some(Ok(chunk))) = tokio::time::timeout(DISCARD_PATIENCE, chunks.next()).await
     {
         seen += chunk.len();
     }
