@@ -16,13 +16,14 @@ mod converse;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use model::port::Protocol;
 use routing::decide::{Chosen, Decision, Reason, another_target, decide, rewrite};
 use routing::request::{Fields, RequestHead};
 
 use crate::access_log::Entry;
+use crate::busy::Busy;
 use crate::connection::Client;
 use crate::forward::{self, Onward};
 use crate::h1::chunked::size_line;
@@ -239,8 +240,14 @@ impl Plan {
         Self { served, generation, decision }
     }
 
-    /// Brings the plan up to the table in force. True when the target is still the right one.
-    fn refresh(&mut self, client: &Client, view: &RequestHead<'_>) -> Result<bool, Own> {
+    /// Brings the plan up to the table in force. True when the target is still the right one. `failed` are targets of the
+    /// table that the plan was made under; another table numbers them anew.
+    fn refresh(
+        &mut self,
+        client: &Client,
+        view: &RequestHead<'_>,
+        failed: &mut Vec<usize>,
+    ) -> Result<bool, Own> {
         let generation = client.worker.generation();
         if generation == self.generation {
             return Ok(true);
@@ -250,6 +257,7 @@ impl Plan {
         if Arc::ptr_eq(&newer, &self.served) {
             return Ok(true);
         }
+        failed.clear();
         let carried = self
             .decision
             .chosen
@@ -264,8 +272,11 @@ impl Plan {
     }
 }
 
+/// The gateway that serves this request. A port may have become one of a tcp gateway while clients of the http gateway that
+/// was there before are still connected.
 fn find(client: &Client, host: &str) -> Result<Arc<Served>, Own> {
-    client.listener.gateway(&client.worker, host).ok_or(match client.listener.key() {
+    let served = client.listener.gateway(&client.worker, host);
+    served.filter(|served| served.protocol() == Protocol::Http).ok_or(match client.listener.key() {
         Key::Port(_) => Own::GATEWAY_GONE,
         Key::VirtualHosts => Own::NO_GATEWAY,
     })
@@ -291,6 +302,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let first = match body.take(tail) {
         Ok(piece) => piece,
         Err(_) => {
+            facts.served = find(client, identity.host).ok();
             let own = Own::bad_request("malformed chunked body");
             return answer(client, request, head, out, facts, own, false, b"").await;
         }
@@ -319,12 +331,10 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let mut fresh = false;
 
     let broken = loop {
-        facts.served = Some(Arc::clone(&plan.served));
-        facts.chosen = plan.decision.chosen;
-        facts.reason = plan.decision.reason;
+        facts.follow(&plan);
         let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
         let address = plan.served.target(chosen).address;
-        let _busy = Busy::new(client, &plan.served, chosen);
+        let _busy = Busy::new(&client.worker, &plan.served, chosen);
 
         // A connection.
         let pooled = if fresh { None } else { client.worker.pool.take(address) };
@@ -346,11 +356,12 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                         let route = &plan.served.gateway.routes[chosen.route];
                         plan.served.target(chosen).health.refused(route);
                         let own = if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT };
-                        match plan.refresh(client, &view) {
-                            Ok(true) => {}
+                        match plan.refresh(client, &view, failed) {
+                            Ok(true) => facts.follow(&plan),
                             Ok(false) => continue,
                             Err(own) => break own,
                         }
+                        let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
                         if facts.retries >= limits.retries {
                             break own;
                         }
@@ -369,8 +380,8 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         };
 
         // Nothing is awaited between this check and the write: what a change acknowledged, no later request contradicts.
-        match plan.refresh(client, &view) {
-            Ok(true) => {}
+        match plan.refresh(client, &view, failed) {
+            Ok(true) => facts.follow(&plan),
             Ok(false) => {
                 client.worker.pool.put(address, stream);
                 continue;
@@ -434,7 +445,6 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                 return done.next;
             }
             Err(Broken { own, silent, replayable, timed_out }) => {
-                facts.chosen = Some(chosen);
                 if silent && replayable && reused && !timed_out {
                     // The target closed an idle connection just when it was taken up again.
                     fresh = true;
@@ -456,7 +466,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let whole = complete || body.is_done();
     let mut extra = Vec::new();
     if debug {
-        match facts.chosen {
+        match plan.decision.chosen {
             Some(chosen) => describe(&mut extra, client, &plan, chosen),
             None => describe_none(&mut extra, client, &plan),
         }
@@ -549,35 +559,6 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-/// Counts a request as under way.
-struct Busy<'a> {
-    client: &'a Client,
-    served: Arc<Served>,
-    chosen: Chosen,
-}
-
-impl<'a> Busy<'a> {
-    fn new(client: &'a Client, served: &Arc<Served>, chosen: Chosen) -> Self {
-        let busy = Self { client, served: Arc::clone(served), chosen };
-        let worker = client.worker.index;
-        busy.served.compiled(chosen).state.in_flight.fetch_add(1, Relaxed);
-        busy.served.meter.begin(worker);
-        busy.served.routes[chosen.route].meter.begin(worker);
-        busy.served.target(chosen).meter.begin(worker);
-        busy
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        let worker = self.client.worker.index;
-        self.served.compiled(self.chosen).state.in_flight.fetch_sub(1, Relaxed);
-        self.served.meter.end(worker);
-        self.served.routes[self.chosen.route].meter.end(worker);
-        self.served.target(self.chosen).meter.end(worker);
-    }
-}
-
 impl Facts {
     fn new(started: Instant) -> Self {
         Self {
@@ -593,6 +574,15 @@ impl Facts {
             sent: 0,
             retries: 0,
         }
+    }
+
+    /// Takes over what the plan now says. Always served and chosen together: a choice is an index into one table.
+    fn follow(&mut self, plan: &Plan) {
+        if !self.served.as_ref().is_some_and(|served| Arc::ptr_eq(served, &plan.served)) {
+            self.served = Some(Arc::clone(&plan.served));
+        }
+        self.chosen = plan.decision.chosen;
+        self.reason = plan.decision.reason;
     }
 
     fn record(&self, client: &Client, request: Option<&Request>, buffer: &[u8]) {

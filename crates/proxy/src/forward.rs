@@ -21,7 +21,7 @@ pub(crate) struct Onward<'a> {
     pub(crate) body: Body,
     /// The protocol switch asked for is passed on.
     pub(crate) upgrade: bool,
-    /// Gateways passed so far, told to the next gateway only.
+    /// Gateways passed so far, told to the next gateway only: without it the target is no gateway.
     pub(crate) hops: Option<u32>,
     /// `Expect: 100-continue` is passed on.
     pub(crate) expects: bool,
@@ -42,6 +42,8 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, buffer: &[u8], onwar
         | Name::VampHops => Keep::No,
         Name::Expect if !onward.expects => Keep::No,
         Name::Host => Keep::Yes,
+        // The gateways further down a chain need theirs; the last one takes all of them out.
+        Name::Cookie if onward.hops.is_some() => Keep::Yes,
         Name::Cookie => cookie(out, field.value.of(buffer)),
         name if name.is_hop_by_hop() => Keep::No,
         _ if fields.is_nominated(buffer, field) => Keep::No,

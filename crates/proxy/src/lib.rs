@@ -18,6 +18,7 @@
 
 mod access_log;
 mod buffers;
+mod busy;
 mod connection;
 mod exchange;
 mod forward;

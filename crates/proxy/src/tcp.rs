@@ -1,11 +1,13 @@
 //! TCP gateways (spec: gateways 16, R36): each connection goes to one target.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::Instant;
 
+use model::port::Protocol;
 use routing::decide::{Chosen, Reason, another_target, decide_connection};
 
 use crate::access_log::Entry;
+use crate::busy::Busy;
 use crate::connection::Client;
 use crate::meter::Outcome;
 use crate::stream::Stream;
@@ -16,7 +18,12 @@ use crate::tunnel;
 pub(crate) async fn serve(client: &Client) {
     let limits = client.worker.shared.settings.limits.clone();
     let started = Instant::now();
-    let Some(mut served) = client.listener.gateway(&client.worker, "") else { return };
+    // A port that became one of an http gateway in this very moment has nothing to say to this client.
+    let find = || {
+        let served = client.listener.gateway(&client.worker, "");
+        served.filter(|served| served.protocol() == Protocol::Tcp)
+    };
+    let Some(mut served) = find() else { return };
     let source = client.peer.ip().to_canonical();
     let decide_now =
         |served: &Served| decide_connection(&served.gateway, source, &mut *client.worker.dice.borrow_mut());
@@ -34,12 +41,18 @@ pub(crate) async fn serve(client: &Client) {
         // As for requests: a connection made under an older table is used only if the newest would allow it.
         if generation != client.worker.generation() {
             generation = client.worker.generation();
-            let Some(newer) = client.listener.gateway(&client.worker, "") else { break };
+            let Some(newer) = find() else {
+                outcome.error = Some("no_gateway");
+                break;
+            };
+            if !Arc::ptr_eq(&newer, &served) {
+                // Numbers of targets are those of one table.
+                failed.clear();
+            }
             match served.carry_over(chosen, decision.reason, &newer) {
                 Some(carried) => decision.chosen = Some(carried),
                 None => {
                     decision = decide_now(&newer);
-                    failed.clear();
                     served = newer;
                     continue;
                 }
@@ -52,7 +65,7 @@ pub(crate) async fn serve(client: &Client) {
             target.health.connected();
             connected = Some(asked.elapsed());
             outcome.error = None;
-            let _busy = Busy::new(client, &served, chosen);
+            let _busy = Busy::new(&client.worker, &served, chosen);
             let moved = tunnel::run(client, &stream, limits.tunnel_timeout).await;
             outcome.received = moved.received;
             outcome.sent = moved.sent;
@@ -95,33 +108,5 @@ pub(crate) async fn serve(client: &Client) {
             outcome: &outcome,
             connected,
         });
-    }
-}
-
-/// Counts a connection as under way.
-struct Busy<'a> {
-    client: &'a Client,
-    served: &'a Served,
-    chosen: Chosen,
-}
-
-impl<'a> Busy<'a> {
-    fn new(client: &'a Client, served: &'a Served, chosen: Chosen) -> Self {
-        let worker = client.worker.index;
-        served.compiled(chosen).state.in_flight.fetch_add(1, Relaxed);
-        served.meter.begin(worker);
-        served.routes[chosen.route].meter.begin(worker);
-        served.target(chosen).meter.begin(worker);
-        Self { client, served, chosen }
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        let worker = self.client.worker.index;
-        self.served.compiled(self.chosen).state.in_flight.fetch_sub(1, Relaxed);
-        self.served.meter.end(worker);
-        self.served.routes[self.chosen.route].meter.end(worker);
-        self.served.target(self.chosen).meter.end(worker);
     }
 }

@@ -64,6 +64,14 @@ fn request_fields() {
 }
 
 #[test]
+fn a_gateway_further_down_gets_all_cookies() {
+    let fields = "Cookie: vamp_r_1=x; a=b\r\nCookie: vamp_i_2=y\r\n";
+    let lines = onward(fields, |onward| onward.hops = Some(2));
+    assert_eq!(lines, ["Cookie: vamp_r_1=x; a=b", "Cookie: vamp_i_2=y", "Vamp-Hops: 2"]);
+    assert_eq!(onward(fields, |_| {}), ["Cookie: a=b"]);
+}
+
+#[test]
 fn forwarded_for_is_one_line_that_grows() {
     let fields = "X-Forwarded-For: 1.1.1.1\r\nA: b\r\nx-forwarded-for: 2.2.2.2, 3.3.3.3\r\n";
     let expected = ["A: b", "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9"];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::eventually;
 use testkit::target::{Target, connect};
 
-use crate::support::{Bench, free_port, gateway, get, loopback, on_port, route, short};
+use crate::support::{Bench, free_port, gateway, get, loopback, on_port, route, short, tcp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_change_holds_for_every_later_request() {
@@ -26,16 +26,16 @@ async fn an_acknowledged_change_holds_for_every_later_request() {
     bench.apply(vec![build(0)]).await;
     // The load never sees an error; what each target has seen stands still from the moment of the acknowledgement.
     let stop = Arc::new(AtomicBool::new(false));
-    let served = Arc::new(AtomicUsize::new(0));
+    let served: Arc<[AtomicUsize; 8]> = Arc::default();
     let load: Vec<_> = (0..8)
-        .map(|_| {
+        .map(|number: usize| {
             let (bench, stop, served) = (Arc::clone(&bench), Arc::clone(&stop), Arc::clone(&served));
             tokio::spawn(async move {
                 let mut client = bench.connect().await;
                 while !stop.load(SeqCst) {
                     let response = client.ask(&get("shop", "/")).await.unwrap();
                     assert_eq!(response.status(), 200);
-                    served.fetch_add(1, SeqCst);
+                    served[number].fetch_add(1, SeqCst);
                 }
             })
         })
@@ -44,15 +44,18 @@ async fn an_acknowledged_change_holds_for_every_later_request() {
         let live = round % 2;
         bench.apply(vec![build(live)]).await;
         let mut check = bench.connect().await;
-        // What was sent before the acknowledgement may still be on its way into the target's list.
-        let before = served.load(SeqCst);
-        assert!(eventually(|| served.load(SeqCst) >= before + 16).await);
+        // What was sent before the acknowledgement may still be on its way into the target's list: each client sends one
+        // request after the other, so its next but one was sent later.
+        let now = || served.each_ref().map(|count| count.load(SeqCst));
+        let all_beyond =
+            |mark: [usize; 8]| move || now().iter().zip(mark).all(|(now, mark)| *now >= mark + 2);
+        assert!(eventually(all_beyond(now())).await);
         let old = targets[1 - live].count();
-        let mark = served.load(SeqCst);
+        let mark = now();
         for _ in 0..3 {
             assert_eq!(check.ask(&get("shop", "/")).await.unwrap().text(), ["a", "b"][live]);
         }
-        assert!(eventually(|| served.load(SeqCst) >= mark + 20).await);
+        assert!(eventually(all_beyond(mark)).await);
         assert_eq!(targets[1 - live].count(), old, "round {round}");
     }
     stop.store(true, SeqCst);
@@ -86,6 +89,77 @@ async fn a_request_that_waits_for_a_connection_is_decided_again() {
     assert!(eventually(|| bench.proxy.targets().iter().any(|target| target.in_flight == 1)).await);
     bench.apply(vec![build([0, 100])]).await;
     assert_eq!(client.read_response().await.unwrap().text(), "new");
+}
+
+/// A listener whose queue is full, so that connections to it hang until it accepts, and what fills the queue.
+async fn hanging() -> (socket2::Socket, Vec<testkit::wire::Wire>, std::net::SocketAddr) {
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&loopback(0).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(Ok(wire)) = tokio::time::timeout(Duration::from_millis(200), connect(address)).await {
+        fill.push(wire);
+        assert!(fill.len() < 100);
+    }
+    (full, fill, address)
+}
+
+#[tokio::test]
+async fn a_route_that_moved_while_a_request_connects_is_described_and_counted_as_itself() {
+    // The routes before it are gone when the connection fails.
+    let (_full, _fill, address) = hanging().await;
+    let bench = Bench::with(|settings| {
+        settings.limits.connect_timeout = Duration::from_millis(500);
+        settings.limits.retries = 0;
+    });
+    let moved = || route("moved", 100, &[address]);
+    bench.apply(vec![gateway("shop", vec![route("x", 0, &[]), route("y", 0, &[]), moved()])]).await;
+    let mut client = bench.connect().await;
+    client.send(b"GET / HTTP/1.1\r\nHost: shop.test\r\nVamp-Debug: 1\r\n\r\n").await.unwrap();
+    assert!(eventually(|| bench.proxy.targets().iter().any(|target| target.in_flight == 1)).await);
+    bench.apply(vec![gateway("shop", vec![moved()])]).await;
+    let response = client.read_response().await.unwrap();
+    assert_eq!((response.status(), response.field("vamp-route").as_deref()), (504, Some("moved")));
+
+    // Others came before it when the target fails after it took the connection.
+    let (full, fill, address) = hanging().await;
+    let bench = Bench::new();
+    let moved = || route("moved", 100, &[address]);
+    bench.apply(vec![gateway("shop", vec![moved()])]).await;
+    let mut client = bench.connect().await;
+    client.send(b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1\r\n\r\na").await.unwrap();
+    assert!(eventually(|| bench.proxy.targets().iter().any(|target| target.in_flight == 1)).await);
+    bench.apply(vec![gateway("shop", vec![route("x", 0, &[]), route("y", 0, &[]), moved()])]).await;
+    // Takes every connection and closes it at once.
+    drop(fill);
+    let closing = std::thread::spawn(move || while full.accept().is_ok() {});
+    let response = client.read_response().await.unwrap();
+    assert_eq!(
+        (response.status(), response.field("vamp-proxy-error").as_deref()),
+        (502, Some("bad_response"))
+    );
+    let name = model::name::GatewayName::parse("shop").unwrap();
+    let series = bench.telemetry.route(&name, &model::name::RoutePath::parse("moved").unwrap());
+    assert!(eventually(|| series.totals().requests() == 1 && series.totals().in_flight == 0).await);
+    drop(closing);
+}
+
+#[tokio::test]
+async fn a_port_that_becomes_one_of_a_tcp_gateway_serves_no_http_any_more() {
+    let bench = Bench::new();
+    let target = Target::named("a").await.unwrap();
+    let port = free_port();
+    let shop = || gateway("shop", vec![route("a", 100, &[target.address()])]);
+    bench.apply(vec![on_port(port, shop())]).await;
+    let mut client = connect(loopback(port)).await.unwrap();
+    assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "a");
+    bench.apply(vec![tcp(port, shop())]).await;
+    let response = client.ask(&get("shop", "/")).await.unwrap();
+    assert_eq!((response.status(), response.field("vamp-proxy-error").as_deref()), (503, Some("no_gateway")));
+    // A new connection is one of the tcp gateway.
+    assert_eq!(connect(loopback(port)).await.unwrap().ask(&get("shop", "/")).await.unwrap().text(), "a");
+    assert_eq!(target.count(), 2);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::gateway::Sticky;
 use routing::config::TargetKind;
-use testkit::target::Target;
+use testkit::target::{Target, connect};
 use testkit::wire::Wire;
 
 use crate::support::{Bench, condition, free_port, gateway, get, kind, loopback, on_port, route, sticky};
@@ -127,4 +127,37 @@ async fn a_gateway_that_leads_to_itself_is_stopped() {
     let response =
         testkit::target::connect(loopback(port)).await.unwrap().ask(&get("self", "/")).await.unwrap();
     assert_eq!((response.status(), response.field("vamp-proxy-error").as_deref()), (508, Some("loop")));
+}
+
+#[tokio::test]
+async fn every_gateway_of_a_chain_gets_its_own_cookies() {
+    let bench = Bench::new();
+    let (a, b) = (Target::named("a").await.unwrap(), Target::named("b").await.unwrap());
+    let (front, back) = (free_port(), free_port());
+    let to_back = kind(TargetKind::Gateway, route("back", 100, &[loopback(back)]));
+    let versions = vec![route("a", 50, &[a.address()]), route("b", 50, &[b.address()])];
+    bench
+        .apply(vec![
+            on_port(front, sticky(Sticky::Route, gateway("front", vec![to_back]))),
+            on_port(back, sticky(Sticky::Instance, gateway("back", versions))),
+        ])
+        .await;
+    let mut client = connect(loopback(front)).await.unwrap();
+    let first = client.ask(&get("front", "/")).await.unwrap();
+    let set: Vec<&str> = first
+        .fields
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"))
+        .map(|(_, v)| v.as_str())
+        .collect();
+    let cookies: Vec<&str> = set.iter().map(|cookie| cookie.split(';').next().unwrap()).collect();
+    assert_eq!(cookies.len(), 3, "{set:?}");
+    let request = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: own=1; {}\r\n\r\n", cookies.join("; "));
+    for _ in 0..6 {
+        let next = client.ask(&request).await.unwrap();
+        assert_eq!(next.text(), first.text());
+        assert!(next.field("set-cookie").is_none());
+        let seen = [&a, &b].into_iter().filter_map(Target::last).find(|seen| seen.field("cookie").is_some());
+        assert_eq!(seen.unwrap().field("cookie").as_deref(), Some("own=1"));
+    }
 }
