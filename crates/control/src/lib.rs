@@ -27,8 +27,9 @@ mod engine;
 pub use engine::acks::{NotApplied, Receipt};
 pub use engine::clock::{Clock, ManualClock, SystemClock};
 pub use engine::control::{Control, StartError};
+pub use plan::PortCheck;
 pub use request::{Accepted, Change, Mode, Outcome, Part, Refusal, RefusalKind, Request};
-pub use settings::{PortCheck, Settings};
+pub use settings::Settings;
 pub use view::{Counts, Entry, ProxyStatus, StoredArtifact, View};
 
 #[cfg(test)]

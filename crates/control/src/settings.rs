@@ -1,15 +1,13 @@
 //! Settings of the control plane.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::gateway::HostFormats;
 use model::selector::Selector;
 
-use crate::plan::Rules;
+use crate::plan::{PortCheck, Rules};
 
 /// Settings of one environment.
 #[derive(Debug, Clone)]
@@ -70,32 +68,5 @@ impl Settings {
             reserved_ports: self.reserved_ports.clone(),
             virtual_hosts: self.virtual_hosts.clone(),
         }
-    }
-}
-
-/// Answers whether a port can be listened on. The default says yes to all.
-#[derive(Clone)]
-pub struct PortCheck(Arc<dyn Fn(u16) -> bool + Send + Sync>);
-
-impl PortCheck {
-    /// Asks `check`, which should be quick: it is called for one candidate after the other until one is free.
-    pub fn new(check: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(check))
-    }
-
-    pub(crate) fn allows(&self, port: u16) -> bool {
-        (self.0)(port)
-    }
-}
-
-impl Default for PortCheck {
-    fn default() -> Self {
-        Self::new(|_| true)
-    }
-}
-
-impl fmt::Debug for PortCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PortCheck")
     }
 }

@@ -21,6 +21,7 @@ pub mod weights;
 
 mod chains;
 mod claims;
+mod port_check;
 mod routes;
 mod targets;
 
@@ -40,9 +41,9 @@ use model::selector::Selector;
 use crate::plan::accept::{Done, Draft, accept};
 use crate::plan::diff::{Cause, diff};
 use crate::plan::matches::Matches;
+pub use crate::plan::port_check::PortCheck;
 use crate::plan::reconcile::{reconcile, selectors};
 use crate::request::{Refusal, Request};
-use crate::settings::PortCheck;
 use crate::state::State;
 use crate::view::Counts;
 
