@@ -17,6 +17,7 @@
 //! Start reading at [`Proxy`], then `connection`, then `exchange`.
 
 mod access_log;
+mod attention;
 mod buffers;
 mod busy;
 mod connection;

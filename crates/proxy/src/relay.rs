@@ -131,6 +131,19 @@ pub(crate) enum Fault {
     SinkTimeout,
 }
 
+/// How long the two ends of a relay may make no progress.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) source: Duration,
+    pub(crate) sink: Duration,
+}
+
+impl From<Duration> for Patience {
+    fn from(both: Duration) -> Self {
+        Self { source: both, sink: both }
+    }
+}
+
 /// Counts and states of one direction, visible to the other while both run.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -138,6 +151,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: Cell<u64>,
     /// Something was read from the source that cannot be sent again.
     pub(crate) started: Cell<bool>,
+    /// Busy with handing on what was read.
+    pub(crate) writing: Cell<bool>,
 }
 
 /// Moves a body until it is done. `spill` gets what was read beyond it. `first` may hold a loan whose content was already
@@ -148,7 +163,7 @@ pub(crate) async fn pump(
     to: &Stream,
     watch: &Watch,
     buffers: &Rc<Buffers>,
-    patience: Duration,
+    patience: Patience,
     body: &mut Incoming,
     chunked: bool,
     first: Option<Loan>,
@@ -161,7 +176,7 @@ pub(crate) async fn pump(
         let mut buffer = match loan.take() {
             Some(buffer) => buffer,
             None => {
-                watch.set(patience);
+                watch.set(patience.source);
                 from.readable(watch).await.map_err(|wait| match wait {
                     Wait::TimedOut => Fault::SourceTimeout,
                     Wait::Broken => Fault::Source,
@@ -176,7 +191,7 @@ pub(crate) async fn pump(
                 *body = Incoming::Done;
                 if chunked {
                     let last = Some(&*body);
-                    write_piece(to, watch, patience, &mut head, &[], last).await.map_err(sink)?;
+                    write_piece(to, watch, patience.sink, &mut head, &[], last).await.map_err(sink)?;
                 }
                 return Ok(());
             }
@@ -190,7 +205,11 @@ pub(crate) async fn pump(
             spill.extend_from_slice(&buffer[piece.consumed..read]);
         }
         let framing = chunked.then_some(&*body);
-        write_piece(to, watch, patience, &mut head, &buffer[piece.payload], framing).await.map_err(sink)?;
+        progress.writing.set(true);
+        write_piece(to, watch, patience.sink, &mut head, &buffer[piece.payload], framing)
+            .await
+            .map_err(sink)?;
+        progress.writing.set(false);
         // A full read promises more at once; after a short one the buffer goes back while waiting.
         if read == buffer.len() {
             loan = Some(buffer);

@@ -51,7 +51,7 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Time without any progress of a body, or until a response begins; then 408 or 504.
     pub inactivity_timeout: Duration,
-    /// Time without any byte in either direction of an upgraded or tcp connection.
+    /// Time without any byte in either direction of an upgraded or tcp connection, and without an event in a stream of events.
     pub tunnel_timeout: Duration,
     /// Retries of a request.
     pub retries: u8,

@@ -7,11 +7,12 @@
 use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -30,6 +31,16 @@ pub(crate) struct Stream {
 pub(crate) enum Wait {
     TimedOut,
     /// The connection failed; how makes no difference to anyone.
+    Broken,
+}
+
+/// What a look at a socket shows, without taking anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Glance {
+    /// Something to read.
+    Data,
+    /// The peer sends nothing more.
+    End,
     Broken,
 }
 
@@ -113,6 +124,28 @@ impl Stream {
         self.registered()?.poll_write_ready(context)
     }
 
+    /// Ready when there is something to see: bytes, the end of them, or a failure.
+    pub(crate) fn poll_glance(&self, context: &mut Context<'_>) -> Poll<Glance> {
+        let Ok(io) = self.registered() else { return Poll::Ready(Glance::Broken) };
+        loop {
+            if ready!(io.poll_read_ready(context)).is_err() {
+                return Poll::Ready(Glance::Broken);
+            }
+            let peek = || SockRef::from(io).peek(&mut [MaybeUninit::uninit()]);
+            match io.try_io(Interest::READABLE, peek) {
+                Ok(0) => return Poll::Ready(Glance::End),
+                Ok(_) => return Poll::Ready(Glance::Data),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(Glance::Broken),
+            }
+        }
+    }
+
+    /// True when the connection failed, though nobody has tried to use it since.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.io.get().is_none_or(|io| !matches!(io.take_error(), Ok(None)))
+    }
+
     /// Waits for a read to be worth trying, within the deadline of the connection.
     pub(crate) async fn readable(&self, watch: &Watch) -> Result<(), Wait> {
         poll_fn(|context| match self.poll_readable(context) {
@@ -192,6 +225,15 @@ impl Stream {
     /// Says that nothing more will be sent.
     pub(crate) fn shutdown_write(&self) {
         self.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write));
+    }
+
+    /// Has the system ask the peer now and then whether it is still there, for connections that may be silent for long.
+    pub(crate) fn keep_alive(&self) {
+        const ASK: TcpKeepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(30))
+            .with_interval(Duration::from_secs(10))
+            .with_retries(3);
+        self.with_socket(|socket| socket.set_tcp_keepalive(&ASK));
     }
 
     /// Makes the coming close a reset: the peer must not take what it got for all there is.

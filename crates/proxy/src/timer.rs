@@ -34,6 +34,8 @@ struct Entry {
     /// The listener that the connection came from.
     group: u64,
     at: Cell<u64>,
+    /// When the connection wants to be woken to look at its peer; not a deadline.
+    look: Cell<u64>,
     /// Waiting for a next request: nothing is lost when the connection is closed.
     idle: Cell<bool>,
     /// Asked to close when it is idle.
@@ -74,6 +76,7 @@ impl Sweeper {
             index: Cell::new(entries.len()),
             group,
             at: Cell::new(NEVER),
+            look: Cell::new(NEVER),
             idle: Cell::new(false),
             retiring: Cell::new(false),
             waker: RefCell::new(None),
@@ -94,7 +97,7 @@ impl Sweeper {
             tokio::time::sleep(TICK).await;
             self.refresh();
             let now = self.now.get();
-            self.wake(|entry| entry.at.get() <= now);
+            self.wake(|entry| entry.at.get() <= now || entry.look.get() <= now);
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(10) {
                 every_second();
@@ -116,6 +119,12 @@ impl Sweeper {
         self.entries.borrow().len()
     }
 
+    fn later(&self, after: Duration) -> u64 {
+        // One tick more: `now` may be a tick behind.
+        let millis = u64::try_from(after.saturating_add(TICK).as_millis()).unwrap_or(NEVER);
+        self.now.get().saturating_add(millis)
+    }
+
     fn refresh(&self) {
         self.now.set(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1));
     }
@@ -133,9 +142,27 @@ impl Sweeper {
 impl Watch {
     /// Sets the deadline.
     pub(crate) fn set(&self, after: Duration) {
-        // One tick more: `now` may be a tick behind.
-        let millis = u64::try_from((after + TICK).as_millis()).unwrap_or(NEVER);
-        self.entry.at.set(self.sweeper.now.get().saturating_add(millis));
+        self.entry.at.set(self.sweeper.later(after));
+    }
+
+    /// Has the task woken once that time has passed, to look at something. Every look must be taken
+    /// ([`Watch::is_look_due`]) or called off.
+    pub(crate) fn look_after(&self, after: Duration) {
+        self.entry.look.set(self.sweeper.later(after));
+    }
+
+    /// Calls a look off.
+    pub(crate) fn look_never(&self) {
+        self.entry.look.set(NEVER);
+    }
+
+    /// True once when the time to look has come.
+    pub(crate) fn is_look_due(&self) -> bool {
+        let due = self.entry.look.get() <= self.sweeper.now.get();
+        if due {
+            self.look_never();
+        }
+        due
     }
 
     /// Marks the connection as idle between requests, or not.

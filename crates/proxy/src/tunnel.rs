@@ -26,6 +26,8 @@ pub(crate) struct Moved {
 pub(crate) async fn run(client: &Client, target: &Stream, patience: Duration) -> Moved {
     let (received, sent) = (Cell::new(0), Cell::new(0));
     client.watch.set(patience);
+    client.stream.keep_alive();
+    target.keep_alive();
     let result = {
         let mut up = pin!(one_way(client, &client.stream, target, patience, &received));
         let mut down = pin!(one_way(client, target, &client.stream, patience, &sent));

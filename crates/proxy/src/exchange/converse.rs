@@ -6,12 +6,13 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::{Facts, Next};
+use crate::attention::Attention;
 use crate::buffers::Loan;
 use crate::connection::Client;
 use crate::forward::{self, Back};
 use crate::h1::framing::{self, Body};
 use crate::h1::head::{Bounds, Progress as Parsed, Request, Response, Version};
-use crate::relay::{Fault, Incoming, Progress, pump, write_piece};
+use crate::relay::{Fault, Incoming, Patience, Progress, pump, write_piece};
 use crate::reply::Own;
 use crate::stream::{Stream, Wait};
 use crate::tunnel;
@@ -104,10 +105,14 @@ impl Conversation<'_> {
                 })?;
                 let (from, to) = (&client.stream, self.stream);
                 let buffers = &client.worker.buffers;
-                pump(from, to, watch, buffers, patience, body, chunked, None, spill, &up).await
+                pump(from, to, watch, buffers, patience.into(), body, chunked, None, spill, &up).await
             })
         });
         let mut upload_failed = false;
+        let answered = Progress::default();
+        // One whose next request is here already may well have said all that it had to say.
+        let last = !self.request.keeps_alive() || !self.rest.is_empty();
+        let mut attention = Attention::new(client, last);
 
         // The head of the answer, while the rest of the body goes out.
         let mut reply: Option<Loan> = None;
@@ -129,7 +134,14 @@ impl Conversation<'_> {
                         Err(fault) => return Poll::Ready(Err(fault)),
                     }
                 }
-                head.as_mut().poll(context).map(Ok)
+                if let Poll::Ready(result) = head.as_mut().poll(context) {
+                    return Poll::Ready(Ok(result));
+                }
+                // While there is something to upload, that reads from the client and sees it go.
+                match !uploading && attention.is_gone(context, &answered) {
+                    true => Poll::Ready(Err(Fault::Sink)),
+                    false => Poll::Pending,
+                }
             })
             .await
         };
@@ -206,7 +218,14 @@ impl Conversation<'_> {
         facts.status = response.status;
         facts.sent = if plain { response.len } else { head_out.len() } as u64;
 
+        // Events come when they come.
+        let mut between = Patience::from(patience);
+        if response.fields.is_event_stream(head) {
+            between.source = client.worker.shared.settings.limits.tunnel_timeout;
+            client.stream.keep_alive();
+        }
         let down = Progress::default();
+        down.writing.set(true);
         down.bytes.set(first.payload.len() as u64);
         let mut excess = Vec::new();
         let result = {
@@ -220,6 +239,7 @@ impl Conversation<'_> {
                     write_piece(&client.stream, watch, patience, head_out, &loan[payload], framing).await
                 };
                 sent.map_err(|_| Fault::Sink)?;
+                down.writing.set(false);
                 if incoming.is_done() {
                     return Ok(());
                 }
@@ -227,7 +247,7 @@ impl Conversation<'_> {
                 let (buffers, body) = (&client.worker.buffers, &mut incoming);
                 let loan = Some(loan);
                 // Boxed for the same reason as the upload.
-                Box::pin(pump(from, to, watch, buffers, patience, body, rechunk, loan, &mut excess, &down))
+                Box::pin(pump(from, to, watch, buffers, between, body, rechunk, loan, &mut excess, &down))
                     .await
             });
             poll_fn(|context| {
@@ -241,7 +261,13 @@ impl Conversation<'_> {
                         Err(_) => return Poll::Ready(Err(Fault::Sink)),
                     }
                 }
-                download.as_mut().poll(context)
+                if let Poll::Ready(result) = download.as_mut().poll(context) {
+                    return Poll::Ready(result);
+                }
+                match !uploading && attention.is_gone(context, &down) {
+                    true => Poll::Ready(Err(Fault::Sink)),
+                    false => Poll::Pending,
+                }
             })
             .await
         };

@@ -44,6 +44,7 @@ pub(crate) enum Name {
     CacheControl,
     Connection,
     ContentLength,
+    ContentType,
     Cookie,
     Expect,
     ForwardedFor,
@@ -75,6 +76,7 @@ impl Name {
             10 if is("connection") => Self::Connection,
             10 if is("keep-alive") => Self::KeepAlive,
             10 if is("vamp-debug") => Self::VampDebug,
+            12 if is("content-type") => Self::ContentType,
             13 if is("cache-control") => Self::CacheControl,
             14 if is("content-length") => Self::ContentLength,
             14 if is("http2-settings") => Self::Http2Settings,
@@ -353,6 +355,16 @@ impl Fields {
     /// Fields of that meaning, in order.
     pub(crate) fn known(&self, name: Name) -> impl Iterator<Item = &Field> {
         self.list.iter().filter(move |field| field.known == name)
+    }
+
+    /// True for a stream of server-sent events, which is silent as long as there are none.
+    pub(crate) fn is_event_stream(&self, buffer: &[u8]) -> bool {
+        const KIND: &[u8] = b"text/event-stream";
+        self.known(Name::ContentType).any(|field| {
+            let value = field.value.of(buffer);
+            value.get(..KIND.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
+                && matches!(value.get(KIND.len()), None | Some(b';' | b' ' | b'\t'))
+        })
     }
 
     /// True when a `Connection` field names `field`, and so makes it hop-by-hop. Framing and routing fields are never

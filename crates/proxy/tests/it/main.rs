@@ -4,6 +4,7 @@
 mod basics;
 mod bodies;
 mod changes;
+mod departures;
 mod hostile;
 mod retries;
 mod routing;
