@@ -25,6 +25,7 @@ use routing::request::{Fields, RequestHead};
 use crate::access_log::Entry;
 use crate::busy::Busy;
 use crate::connection::Client;
+use crate::dial::is_own_fault;
 use crate::forward::{self, Onward};
 use crate::h1::chunked::size_line;
 use crate::h1::framing::{self, Body};
@@ -353,8 +354,10 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                     }
                     failure => {
                         let timed_out = failure.is_err();
-                        let route = &plan.served.gateway.routes[chosen.route];
-                        plan.served.target(chosen).health.refused(route);
+                        if !matches!(&failure, Ok(Err(error)) if is_own_fault(error)) {
+                            let route = &plan.served.gateway.routes[chosen.route];
+                            plan.served.target(chosen).health.refused(route);
+                        }
                         let own = if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT };
                         match plan.refresh(client, &view, failed) {
                             Ok(true) => facts.follow(&plan),

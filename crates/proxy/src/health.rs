@@ -19,6 +19,7 @@ use std::time::Duration;
 use routing::config::TargetKind;
 use routing::table::{Route, Target, TargetState};
 
+use crate::dial::{dial, is_own_fault};
 use crate::table::Table;
 
 /// Failures in a row that take a target down.
@@ -135,8 +136,10 @@ pub(crate) fn check(table: &Table, which: Which, timeout: Duration) {
 }
 
 async fn check_one(health: Arc<Health>, address: SocketAddr, timeout: Duration) {
-    let connected = tokio::time::timeout(timeout, tokio::net::TcpStream::connect(address)).await;
-    health.checked(matches!(connected, Ok(Ok(_))));
+    match tokio::time::timeout(timeout, dial(address)).await {
+        Ok(Err(error)) if is_own_fault(&error) => {}
+        connected => health.checked(matches!(connected, Ok(Ok(_)))),
+    }
     health.checking.store(false, Relaxed);
 }
 

@@ -21,6 +21,7 @@ mod attention;
 mod buffers;
 mod busy;
 mod connection;
+mod dial;
 mod exchange;
 mod forward;
 mod h1;
@@ -131,6 +132,7 @@ impl Proxy {
     pub fn start(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, StartError> {
         let mut settings = settings;
         let address = settings.address;
+        raise_descriptor_limit();
         settings.workers = settings.workers.clamp(1, 1024);
         settings.limits.head_bytes = settings.limits.head_bytes.clamp(1024, 64 * 1024);
         settings.limits.fields = settings.limits.fields.clamp(1, h1::head::MAX_FIELDS);
@@ -222,6 +224,18 @@ impl Proxy {
             Ok(()) => drained.await.unwrap_or(Drained { cut: 0 }),
             Err(_) => Drained { cut: 0 },
         }
+    }
+}
+
+/// Every request takes two descriptors, and what a process may have without asking is often 1024. It may have as many as the
+/// hard limit says for the asking; who wants fewer lowers that one.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(?current, ?maximum, %error, "the limit of open files cannot be raised");
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! Proxy --Command--> maintenance --Message--> worker 0..n
 //!                        |   <-------acks--------'
-//!                        +-- every 2 s: connect checks;  every 10 s: names, ports that could not be bound
+//!                        +-- every 2 s: connect checks;  every 10 s: names;  every second: ports that could not be bound
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +84,7 @@ impl Maintenance {
         let limits = self.settings.limits.clone();
         let mut checks = every(limits.health_interval);
         let mut refreshes = every(limits.refresh_interval);
+        let mut attempts = every(limits.bind_interval);
         let (found, mut lookups) = mpsc::channel(1);
         loop {
             tokio::select! {
@@ -102,7 +103,8 @@ impl Maintenance {
                 },
                 Some(found) = lookups.recv() => self.learn(found).await,
                 _ = checks.tick() => health::check(&self.current.load(), Which::Due, limits.health_interval),
-                _ = refreshes.tick() => self.refresh(&found).await,
+                _ = refreshes.tick() => self.refresh(&found),
+                _ = attempts.tick() => self.bind_again().await,
             }
         }
     }
@@ -120,7 +122,7 @@ impl Maintenance {
     }
 
     /// Looks names up again, beside everything else: a name server that is slow must not hold up a change.
-    async fn refresh(&mut self, found: &mpsc::Sender<Found>) {
+    fn refresh(&self, found: &mpsc::Sender<Found>) {
         const LOOK_UP: Duration = Duration::from_secs(5);
         let names = all_names(&self.config);
         if !names.is_empty()
@@ -128,9 +130,37 @@ impl Maintenance {
         {
             tokio::task::spawn_local(async move { permit.send(look_up(names, LOOK_UP).await) });
         }
-        if !self.problems.is_empty() {
-            self.publish().await;
+    }
+
+    /// Tries the ports that were taken; the table is published again only when one of them is to be had.
+    async fn bind_again(&mut self) {
+        let opened = self.open(self.problems.keys().copied().collect());
+        if !opened.is_empty() {
+            self.publish_with(opened).await;
         }
+    }
+
+    /// Listens on ports where that is possible, and notes where it is not.
+    fn open(&mut self, ports: Vec<u16>) -> Vec<(u16, Vec<std::net::TcpListener>)> {
+        let mut opened = Vec::new();
+        for port in ports {
+            let address = SocketAddr::new(self.settings.address, port);
+            match bind(address, self.workers.len()) {
+                Ok(sockets) => {
+                    self.bound.insert(port);
+                    if self.problems.remove(&port).is_some() {
+                        tracing::info!(%address, "a gateway port that was taken is free now");
+                    }
+                    opened.push((port, sockets));
+                }
+                Err(error) => {
+                    if self.problems.insert(port, format!("cannot listen on {address}: {error}")).is_none() {
+                        tracing::warn!(%address, %error, "a gateway port cannot be bound; it is tried again");
+                    }
+                }
+            }
+        }
+        opened
     }
 
     async fn learn(&mut self, found: Found) {
@@ -141,6 +171,11 @@ impl Maintenance {
 
     /// Compiles the configuration, binds what is new, and waits until every worker has it.
     async fn publish(&mut self) {
+        self.publish_with(Vec::new()).await;
+    }
+
+    /// The same with sockets that are open already.
+    async fn publish_with(&mut self, mut opened: Vec<(u16, Vec<std::net::TcpListener>)>) {
         let expanded = self.resolver.expand(&self.config);
         let previous = self.current.load_full();
         let dice = &mut self.dice;
@@ -157,24 +192,10 @@ impl Maintenance {
             }
         }
         self.problems.retain(|port, _| wanted.contains(port));
-        for port in wanted {
-            if self.bound.contains(&port) {
-                continue;
-            }
-            let address = SocketAddr::new(self.settings.address, port);
-            match bind(address, self.workers.len()) {
-                Ok(sockets) => {
-                    self.bound.insert(port);
-                    self.problems.remove(&port);
-                    for (list, socket) in add.iter_mut().zip(sockets) {
-                        list.push((Key::Port(port), socket));
-                    }
-                }
-                Err(error) => {
-                    if self.problems.insert(port, format!("cannot listen on {address}: {error}")).is_none() {
-                        tracing::warn!(%address, %error, "a gateway port cannot be bound; it is tried again");
-                    }
-                }
+        opened.extend(self.open(wanted.into_iter().filter(|port| !self.bound.contains(port)).collect()));
+        for (port, sockets) in opened {
+            for (list, socket) in add.iter_mut().zip(sockets) {
+                list.push((Key::Port(port), socket));
             }
         }
         let acks: Vec<_> = self

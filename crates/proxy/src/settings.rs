@@ -63,8 +63,10 @@ pub struct Limits {
     pub hops: u32,
     /// Time between two connect checks of a target.
     pub health_interval: Duration,
-    /// Time between two look-ups of a host name, and between attempts to bind a port that was taken.
+    /// Time between two look-ups of a host name.
     pub refresh_interval: Duration,
+    /// Time between two attempts to listen on a port that was taken.
+    pub bind_interval: Duration,
 }
 
 impl Default for Limits {
@@ -85,6 +87,7 @@ impl Default for Limits {
             hops: 16,
             health_interval: Duration::from_secs(2),
             refresh_interval: Duration::from_secs(10),
+            bind_interval: Duration::from_secs(1),
         }
     }
 }

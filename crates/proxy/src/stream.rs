@@ -16,6 +16,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::dial::dial;
 use crate::timer::{Expired, Watch};
 
 /// A connected socket.
@@ -64,9 +65,7 @@ impl Stream {
 
     /// Connects; the caller bounds the time.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let io = TcpStream::connect(address).await?;
-        io.set_nodelay(true)?;
-        Ok(Self { fresh: RefCell::new(None), io: OnceCell::from(io) })
+        Ok(Self { fresh: RefCell::new(None), io: OnceCell::from(dial(address).await?) })
     }
 
     fn registered(&self) -> io::Result<&TcpStream> {

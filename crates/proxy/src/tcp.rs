@@ -9,6 +9,7 @@ use routing::decide::{Chosen, Reason, another_target, decide_connection};
 use crate::access_log::Entry;
 use crate::busy::Busy;
 use crate::connection::Client;
+use crate::dial::is_own_fault;
 use crate::meter::Outcome;
 use crate::stream::Stream;
 use crate::table::Served;
@@ -61,18 +62,20 @@ pub(crate) async fn serve(client: &Client) {
         }
         let Some(chosen) = decision.chosen else { break };
         let target = served.target(chosen);
-        if let Ok(Ok(stream)) = result {
+        if let Ok(Ok(stream)) = &result {
             target.health.connected();
             connected = Some(asked.elapsed());
             outcome.error = None;
             let _busy = Busy::new(&client.worker, &served, chosen);
-            let moved = tunnel::run(client, &stream, limits.tunnel_timeout).await;
+            let moved = tunnel::run(client, stream, limits.tunnel_timeout).await;
             outcome.received = moved.received;
             outcome.sent = moved.sent;
             outcome.error = moved.timed_out.then_some("timeout");
             break;
         }
-        target.health.refused(&served.gateway.routes[chosen.route]);
+        if !matches!(&result, Ok(Err(error)) if is_own_fault(error)) {
+            target.health.refused(&served.gateway.routes[chosen.route]);
+        }
         outcome.error = Some("connect");
         if outcome.retries >= limits.retries {
             break;

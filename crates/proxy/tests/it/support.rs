@@ -32,6 +32,7 @@ pub(crate) fn short() -> Limits {
         tunnel_timeout: Duration::from_millis(300),
         health_interval: Duration::from_millis(50),
         refresh_interval: Duration::from_millis(50),
+        bind_interval: Duration::from_millis(50),
         ..Limits::default()
     }
 }
