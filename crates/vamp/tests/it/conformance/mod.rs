@@ -21,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 mod conditions;
+mod continuity;
 mod conventions;
 mod documents;
 mod events;
