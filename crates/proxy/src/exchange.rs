@@ -409,7 +409,8 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             forwarded: client.listener.forwarded(),
             body: accepted.body,
             upgrade: accepted.upgrade,
-            hops: plan.served.is_gateway(chosen).then_some(accepted.hops + 1),
+            to_gateway: plan.served.is_gateway(chosen),
+            hops: plan.served.may_be_gateway(chosen).then_some(accepted.hops + 1),
             expects: accepted.expects && !complete,
         };
         forward::request(out, request, head, &onward);

@@ -21,7 +21,9 @@ pub(crate) struct Onward<'a> {
     pub(crate) body: Body,
     /// The protocol switch asked for is passed on.
     pub(crate) upgrade: bool,
-    /// Gateways passed so far, told to the next gateway only: without it the target is no gateway.
+    /// The target is a gateway of this environment.
+    pub(crate) to_gateway: bool,
+    /// Gateways passed so far, told wherever a gateway may be: also an external address can lead back here.
     pub(crate) hops: Option<u32>,
     /// `Expect: 100-continue` is passed on.
     pub(crate) expects: bool,
@@ -43,7 +45,7 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, buffer: &[u8], onwar
         Name::Expect if !onward.expects => Keep::No,
         Name::Host => Keep::Yes,
         // The gateways further down a chain need theirs; the last one takes all of them out.
-        Name::Cookie if onward.hops.is_some() => Keep::Yes,
+        Name::Cookie if onward.to_gateway => Keep::Yes,
         Name::Cookie => cookie(out, field.value.of(buffer)),
         name if name.is_hop_by_hop() => Keep::No,
         _ if fields.is_nominated(buffer, field) => Keep::No,

@@ -128,6 +128,11 @@ impl Served {
         self.compiled(chosen).config.kind == TargetKind::Gateway
     }
 
+    /// True unless the platform itself says what the target is.
+    pub(crate) fn may_be_gateway(&self, chosen: Chosen) -> bool {
+        self.compiled(chosen).config.kind != TargetKind::Instance
+    }
+
     /// Where a choice made under `self` lives in a newer version of the gateway; `None` when it would not be made there any
     /// more and the request must be decided again. Until a request is sent, the newest revision decides.
     pub(crate) fn carry_over(&self, chosen: Chosen, reason: Reason, newer: &Self) -> Option<Chosen> {

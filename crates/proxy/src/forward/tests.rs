@@ -20,6 +20,7 @@ fn onward(fields: &str, change: impl FnOnce(&mut Onward<'_>)) -> Vec<String> {
         forwarded: b"X-Forwarded-Port: 80\r\nX-Forwarded-Proto: http\r\n",
         body: Body::Empty,
         upgrade: false,
+        to_gateway: false,
         hops: None,
         expects: false,
     };
@@ -66,9 +67,10 @@ fn request_fields() {
 #[test]
 fn a_gateway_further_down_gets_all_cookies() {
     let fields = "Cookie: vamp_r_1=x; a=b\r\nCookie: vamp_i_2=y\r\n";
-    let lines = onward(fields, |onward| onward.hops = Some(2));
+    let lines = onward(fields, |onward| (onward.to_gateway, onward.hops) = (true, Some(2)));
     assert_eq!(lines, ["Cookie: vamp_r_1=x; a=b", "Cookie: vamp_i_2=y", "Vamp-Hops: 2"]);
     assert_eq!(onward(fields, |_| {}), ["Cookie: a=b"]);
+    assert_eq!(onward(fields, |onward| onward.hops = Some(2)), ["Cookie: a=b", "Vamp-Hops: 2"]);
 }
 
 #[test]

@@ -366,5 +366,9 @@ async fn too_many_hops() {
             _ => {}
         }
     }
+    // Not only chains by name: an address of the gateway itself.
+    let own = vamp.first_port + 50;
+    vamp.gateway(&format!("name: itself\nport: {own}\nroutes: [\"[127.0.0.1:{own}]\"]")).await;
+    report.same("R12 508 by address", send(("127.0.0.1", own), "GET /").await.status, 508);
     report.finish();
 }
