@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::consume_budget;
+
 use crate::exchange::{self, Next, Scratch};
 use crate::h1::head::{Bounds, Progress};
 use crate::listener::Listener;
+use crate::meter::Meter;
 use crate::reply::Own;
 use crate::stream::{Stream, Wait};
 use crate::timer::Watch;
@@ -21,6 +24,8 @@ pub(crate) struct Client {
     pub(crate) stream: Stream,
     pub(crate) watch: Watch,
     pub(crate) peer: SocketAddr,
+    /// Of the gateway that it came to.
+    meter: Option<Meter>,
     address: AddressText,
 }
 
@@ -44,12 +49,17 @@ impl Client {
         // The longest address fits.
         let _ = write!(rest, "{}", peer.ip().to_canonical());
         address.length = 46 - rest.len() as u8;
+        let meter = listener.meter();
+        if let Some(meter) = &meter {
+            meter.opened(worker.index);
+        }
         Self {
             worker: Rc::clone(worker),
             listener: Rc::clone(listener),
             stream,
             watch: worker.sweeper.watch(listener.group()),
             peer,
+            meter,
             address,
         }
     }
@@ -63,6 +73,9 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.listener.closed();
+        if let Some(meter) = &self.meter {
+            meter.closed(self.worker.index);
+        }
     }
 }
 
@@ -81,6 +94,8 @@ pub(crate) async fn serve(client: &Client) {
             }
         };
         first = false;
+        // A client that always has another request ready must not keep others from theirs.
+        consume_budget().await;
         let next = exchange::run(client, &mut scratch, started).await;
         match next {
             Next::KeepAlive if scratch.advance() => left_over = Some(scratch),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::port::Protocol;
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::Interest;
@@ -16,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::connection::{self, Client};
+use crate::meter::Meter;
 use crate::reply::Own;
 use crate::stream::Stream;
 use crate::table::{Served, Table};
@@ -177,6 +179,11 @@ impl Listener {
         self.open.set(self.open.get() - 1);
     }
 
+    /// What counts the connections of this port; those of the shared listener belong to no gateway.
+    pub(crate) fn meter(&self) -> Option<Meter> {
+        self.served.borrow().as_ref().map(|served| served.meter.clone())
+    }
+
     fn is_tcp(&self) -> bool {
         self.served.borrow().as_ref().is_some_and(|served| served.protocol() == Protocol::Tcp)
     }
@@ -185,18 +192,20 @@ impl Listener {
 async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<TcpListener>) {
     let limits = &worker.shared.settings.limits;
     let share = limits.connections.div_ceil(worker.shared.settings.workers.max(1));
+    let mut failing = false;
     loop {
         // Looked at before the queue: what arrived until then is still accepted.
         let last = listener.stopping.get();
-        let mut batch = 0;
-        let emptied = loop {
+        let mut emptied = false;
+        for _ in 0..BATCH {
             match acceptfrom_with(socket.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((client, peer)) => {
+                    failing = false;
                     let stream = std::net::TcpStream::from(client);
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                     let Some(peer) = peer else { continue };
                     if listener.open.get() >= share {
-                        refuse(&stream);
+                        refuse(&stream, listener.is_tcp());
                         continue;
                     }
                     listener.open.set(listener.open.get() + 1);
@@ -207,19 +216,25 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<Tc
                         tokio::task::spawn_local(async move { connection::serve(&client).await });
                     }
                 }
-                Err(rustix::io::Errno::AGAIN) => break true,
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(Errno::AGAIN) => {
+                    emptied = true;
+                    break;
+                }
+                Err(error) if !is_shortage(error) => {
+                    // Of one connection that failed while it waited.
+                }
                 Err(error) => {
-                    // Out of descriptors or memory: connections wait in the queue until some are free again.
-                    tracing::warn!(port = listener.port, %error, "cannot accept connections");
+                    // Connections wait in the queue until descriptors or memory are free again; a listener that is given
+                    // up does not wait for that.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(port = listener.port, %error, "cannot accept connections");
+                    }
+                    emptied = last;
                     tokio::time::sleep(Duration::from_millis(50)).await;
+                    break;
                 }
             }
-            batch += 1;
-            if batch == BATCH {
-                break false;
-            }
-        };
+        }
         if !emptied {
             tokio::task::yield_now().await;
             continue;
@@ -241,10 +256,20 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<Tc
     }
 }
 
+fn is_shortage(error: Errno) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)
+}
+
 /// Says that there are too many connections, without spending anything on this one.
-fn refuse(stream: &std::net::TcpStream) {
+fn refuse(stream: &std::net::TcpStream, tcp: bool) {
+    let stream = SockRef::from(stream);
+    if tcp {
+        // Who knows what it speaks; a reset is understood by all. If it cannot be had, the close says nearly as much.
+        let _ = stream.set_linger(Some(Duration::ZERO));
+        return;
+    }
     let mut reply = Vec::new();
     Own::OVERLOAD.write(&mut reply, "Connection: close\r\n", true, b"");
     // The socket is new: its buffer takes this, and if not, the close says enough.
-    let _ = SockRef::from(stream).send(&reply);
+    let _ = stream.send(&reply);
 }

@@ -88,7 +88,12 @@ impl Maintenance {
         let (found, mut lookups) = mpsc::channel(1);
         loop {
             tokio::select! {
+                // Ticks come first: they are rare, and changes that come without a pause must not stop checks.
                 biased;
+                _ = checks.tick() => health::check(&self.current.load(), Which::Due, limits.health_interval),
+                _ = refreshes.tick() => self.refresh(&found),
+                _ = attempts.tick() => self.bind_again().await,
+                Some(found) = lookups.recv() => self.learn(found).await,
                 command = commands.recv() => match command {
                     None => return,
                     Some(Command::Apply { config, done }) => {
@@ -101,10 +106,6 @@ impl Maintenance {
                         return;
                     }
                 },
-                Some(found) = lookups.recv() => self.learn(found).await,
-                _ = checks.tick() => health::check(&self.current.load(), Which::Due, limits.health_interval),
-                _ = refreshes.tick() => self.refresh(&found),
-                _ = attempts.tick() => self.bind_again().await,
             }
         }
     }

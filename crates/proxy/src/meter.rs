@@ -13,6 +13,7 @@ use telemetry::{Series, Telemetry};
 pub(crate) struct Meters(Arc<Telemetry>);
 
 /// Counts one gateway, route or target.
+#[derive(Clone)]
 pub(crate) struct Meter(Arc<Series>);
 
 impl Meters {
@@ -42,6 +43,16 @@ impl Meter {
     /// A request or tcp connection begins.
     pub(crate) fn begin(&self, worker: usize) {
         self.0.begin(worker);
+    }
+
+    /// A client connects.
+    pub(crate) fn opened(&self, worker: usize) {
+        self.0.opened(worker);
+    }
+
+    /// It is gone.
+    pub(crate) fn closed(&self, worker: usize) {
+        self.0.closed(worker);
     }
 
     /// It ended.

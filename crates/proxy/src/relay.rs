@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
+
 use crate::buffers::{Buffers, Loan};
 use crate::h1::chunked::{BadChunk, Decoder, size_line};
 use crate::h1::framing::Body;
@@ -173,6 +175,8 @@ pub(crate) async fn pump(
     let mut head = Vec::new();
     let mut loan = first;
     while !body.is_done() {
+        // Two fast ends must not keep others from their turn.
+        consume_budget().await;
         let mut buffer = match loan.take() {
             Some(buffer) => buffer,
             None => {

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 /// How often deadlines are looked at, and so how late they may fire.
 const TICK: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
@@ -85,14 +86,19 @@ impl Sweeper {
         Watch { sweeper: Rc::clone(self), entry }
     }
 
-    /// The task that fires deadlines; never ends. `every_second` is called about once a second while there are watches,
-    /// and once more when the last one is gone.
-    pub(crate) async fn run(&self, mut every_second: impl FnMut()) {
+    /// The task that fires deadlines; never ends. `every_second` is called about once a second while there are watches or
+    /// it says that there is more for it to do.
+    pub(crate) async fn run(&self, mut every_second: impl FnMut() -> bool) {
         let mut ticks = 0u32;
         loop {
-            if self.entries.borrow().is_empty() {
-                every_second();
-                self.filled.notified().await;
+            while self.entries.borrow().is_empty() {
+                let filled = self.filled.notified();
+                if every_second() {
+                    // Time passed or not: the list says what is next.
+                    let _ = tokio::time::timeout(SECOND, filled).await;
+                } else {
+                    filled.await;
+                }
             }
             tokio::time::sleep(TICK).await;
             self.refresh();

@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
+
 use crate::connection::Client;
 use crate::stream::{Stream, Wait};
 
@@ -69,6 +71,7 @@ async fn one_way(
         from.readable(&client.watch).await?;
         let mut buffer = client.worker.buffers.lend();
         loop {
+            consume_budget().await;
             let read = match from.try_read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),

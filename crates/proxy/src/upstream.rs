@@ -49,13 +49,14 @@ impl Pool {
         }
     }
 
-    /// Drops what is too old or was closed by its target.
-    pub(crate) fn sweep(&self) {
+    /// Drops what is too old or was closed by its target. True when some are left.
+    pub(crate) fn sweep(&self) -> bool {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, list| {
             list.retain(|idle| idle.since.elapsed() < self.timeout && idle.stream.is_quiet());
             !list.is_empty()
         });
+        !idle.is_empty()
     }
 
     pub(crate) fn clear(&self) {

@@ -5,6 +5,7 @@ mod basics;
 mod bodies;
 mod changes;
 mod departures;
+mod fairness;
 mod hostile;
 mod retries;
 mod routing;
