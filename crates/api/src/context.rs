@@ -183,6 +183,10 @@ pub trait DataPlane: Send + Sync + 'static {
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         None
     }
+    /// Lines of the access log that were lost; `None` without one.
+    fn access_log_lost(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// One target as a proxy sees it.

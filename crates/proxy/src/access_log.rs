@@ -1,5 +1,5 @@
 //! The access log (spec: gateways 20, R44): one JSON line for each request, written by a thread of its own. A disk that does
-//! not keep up costs lines, never requests; how many is written as soon as there is room again.
+//! not keep up costs lines, never requests; how many is said once a second at most, and counted.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ const QUEUE: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct AccessLogger {
     lines: SyncSender<Vec<u8>>,
-    dropped: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
 }
 
 /// What is known about a finished request or connection.
@@ -81,12 +81,12 @@ impl AccessLogger {
             AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
         };
         let (lines, queue) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&dropped);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&lost);
         std::thread::Builder::new()
             .name("vamp-access-log".into())
             .spawn(move || write_lines(BufWriter::new(out), &queue, &counter))?;
-        Ok(Self { lines, dropped })
+        Ok(Self { lines, lost })
     }
 
     /// Hands in one entry; never waits.
@@ -94,8 +94,13 @@ impl AccessLogger {
         let Ok(mut line) = serde_json::to_vec(&entry.line()) else { return };
         line.push(b'\n');
         if self.lines.try_send(line).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
+            self.lost.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Lines lost since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
     }
 }
 
@@ -133,37 +138,88 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn write_lines(mut out: BufWriter<Box<dyn Write + Send>>, queue: &Receiver<Vec<u8>>, dropped: &AtomicU64) {
-    let mut failing = false;
+fn write_lines(mut out: BufWriter<Box<dyn Write + Send>>, queue: &Receiver<Vec<u8>>, lost: &AtomicU64) {
+    let (mut failing, mut told, mut told_at) = (false, 0, Instant::now());
+    let mut check = |result: io::Result<()>| match result {
+        Ok(()) => failing = false,
+        Err(error) => {
+            if !std::mem::replace(&mut failing, true) {
+                tracing::error!(%error, "the access log cannot be written");
+            }
+        }
+    };
     loop {
         let line = match queue.try_recv() {
             Ok(line) => line,
             Err(TryRecvError::Disconnected) => break,
             Err(TryRecvError::Empty) => {
-                let lost = dropped.swap(0, Relaxed);
-                if lost > 0 {
-                    tracing::warn!(lost, "the access log could not keep up");
-                }
-                if let Err(error) = out.flush()
-                    && !std::mem::replace(&mut failing, true)
-                {
-                    tracing::error!(%error, "the access log cannot be written");
-                }
+                check(out.flush());
                 match queue.recv() {
                     Ok(line) => line,
                     Err(_) => break,
                 }
             }
         };
-        match out.write_all(&line) {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(%error, "the access log cannot be written");
-                }
-            }
+        let result = out.write_all(&line);
+        if result.is_err() {
+            lost.fetch_add(1, Relaxed);
+        }
+        check(result);
+        let so_far = lost.load(Relaxed);
+        if so_far > told && told_at.elapsed() >= Duration::from_secs(1) {
+            tracing::warn!(lines = so_far - told, "lines of the access log were lost");
+            (told, told_at) = (so_far, Instant::now());
         }
     }
     // The last lines; nobody is left to be told if that fails.
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refuses everything.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let (lines, queue) = sync_channel(QUEUE);
+        let lost = AtomicU64::new(0);
+        for _ in 0..3 {
+            // Larger than the buffer of the writer.
+            lines.send(vec![b'x'; 64 * 1024]).unwrap();
+        }
+        drop(lines);
+        write_lines(BufWriter::new(Box::new(Full)), &queue, &lost);
+        assert_eq!(lost.load(Relaxed), 3);
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_are_counted() {
+        let (lines, _queue) = sync_channel(2);
+        let log = AccessLogger { lines, lost: Arc::default() };
+        let outcome = Outcome::new(200, routing::decide::Reason::Weight, Duration::ZERO);
+        for _ in 0..5 {
+            log.write(&Entry {
+                client: SocketAddr::from(([127, 0, 0, 1], 1)),
+                request: None,
+                served: None,
+                chosen: None,
+                outcome: &outcome,
+                connected: None,
+            });
+        }
+        assert_eq!(log.lost(), 3);
+    }
 }

@@ -71,6 +71,7 @@ pub struct Proxy {
     current: Arc<ArcSwap<Table>>,
     virtual_hosts: Option<SocketAddr>,
     address: IpAddr,
+    shared: Arc<Shared>,
 }
 
 /// Why a proxy could not start.
@@ -157,7 +158,7 @@ impl Proxy {
         let maintenance =
             Maintenance::new(settings, Meters::new(telemetry), workers, Arc::clone(&current), virtual_hosts);
         let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
-        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address })
+        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address, shared })
     }
 
     /// Puts a configuration in force. Returns when no request will any more be *sent* under an older one. If the future is dropped,
@@ -215,6 +216,11 @@ impl Proxy {
         }
         all.sort_by(|left, right| left.gateway.cmp(&right.gateway));
         all
+    }
+
+    /// Lines of the access log that were lost since the start; `None` without one.
+    pub fn access_log_lost(&self) -> Option<u64> {
+        self.shared.log.as_ref().map(AccessLogger::lost)
     }
 
     /// Stops accepting, closes what is idle, lets what is under way finish within `deadline`, and ends.

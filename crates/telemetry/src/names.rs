@@ -89,6 +89,8 @@ families! {
         "1 while the proxy holds an instance to be reachable, else 0.";
     INSTANCE_IN_FLIGHT Gauge "vamp_instance_requests_in_flight" ["gateway", "route", "target", "target_id"]
         "Requests under way at an instance.";
+    ACCESS_LOG_LOST Counter "vamp_access_log_lost_lines_total" []
+        "Lines of the access log that were not written, because the disk did not keep up or refused them. Only with an access log.";
     PROCESS_CPU Counter "process_cpu_seconds_total" []
         "Processor time of this process, user and system.";
     PROCESS_RESIDENT Gauge "process_resident_memory_bytes" []

@@ -29,6 +29,8 @@ pub struct Gauges {
     pub weights: Vec<(GatewayName, RoutePath, Percent)>,
     /// Targets as the proxy sees them.
     pub targets: Vec<TargetGauge>,
+    /// Lines of the access log that were lost; `None` without one.
+    pub access_log_lost: Option<u64>,
 }
 
 /// One target of a route.
@@ -84,6 +86,9 @@ impl Telemetry {
         page.gateways(&all);
         page.instances(&all);
         page.targets(&gauges.targets);
+        page.family(&names::ACCESS_LOG_LOST, |samples| {
+            gauges.access_log_lost.iter().for_each(|lost| samples.add(&[], lost));
+        });
         page.process(Process::read());
         page.text
     }

@@ -253,6 +253,7 @@ pub(crate) fn prometheus(app: &App) -> String {
             .collect(),
         weights: weights.collect(),
         targets: app.context.data_plane.targets().into_iter().map(target).collect(),
+        access_log_lost: app.context.data_plane.access_log_lost(),
     };
     app.context.telemetry.prometheus(&gauges)
 }

@@ -60,6 +60,7 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
             up: false,
             in_flight: 1,
         }],
+        access_log_lost: Some(7),
     };
     (telemetry, gauges)
 }
@@ -72,6 +73,7 @@ fn lines_of_the_example() {
     for line in [
         r#"vamp_build_info{version="0.1.0"} 1"#,
         r"vamp_config_revision 42",
+        r"vamp_access_log_lost_lines_total 7",
         r#"vamp_proxy_revision{proxy="local"} 41"#,
         r#"vamp_route_weight{gateway="shop",route="(1.0)",kind="desired"} 80.5"#,
         r#"vamp_route_weight{gateway="shop",route="(1.0)",kind="observed"} 57.14"#,

@@ -135,6 +135,10 @@ impl api::DataPlane for DataPlane {
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         self.0.virtual_host_address()
     }
+
+    fn access_log_lost(&self) -> Option<u64> {
+        self.0.access_log_lost()
+    }
 }
 
 struct Workloads(Platform);
