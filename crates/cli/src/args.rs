@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 /// How to reach the API; the same on every verb.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
 pub struct Connection {
     /// Address of the Vamp API
     #[arg(
@@ -14,7 +15,8 @@ pub struct Connection {
         env = "VAMP_URL",
         default_value = "http://127.0.0.1:8090",
         global = true,
-        hide_env_values = true
+        hide_env_values = true,
+        value_name = "URL"
     )]
     pub url: String,
     /// Token for the API
@@ -51,7 +53,7 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Output {
     /// Output format
-    #[arg(short, long, value_enum, default_value_t)]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
@@ -77,6 +79,7 @@ pub struct Change {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Create or replace what documents describe (a document without `kind` is a gateway)
+    #[command(after_help = "Example: vamp apply -f sava-product.yaml --reason 'first release'")]
     Apply {
         /// File, directory, or - for standard input; repeatable
         #[arg(short, long = "filename", required = true, value_name = "FILE")]
@@ -87,10 +90,11 @@ pub enum Verb {
         output: Output,
     },
     /// List things, or show one: gateways, conditions, rewrites, routes, events, workloads
+    #[command(after_help = "Examples: vamp get gateways -w\n          vamp get gateway sava-product -o yaml")]
     Get {
-        /// Kind, for example gateways
+        /// What kind, for example gateways
         kind: String,
-        /// Name
+        /// Name of the one to show; all of the kind without it
         name: Option<String>,
         /// Show again whenever it changes
         #[arg(short, long)]
@@ -99,18 +103,22 @@ pub enum Verb {
         output: Output,
     },
     /// Show one thing with everything that is known about it
+    #[command(after_help = "Example: vamp describe gateway sava-product")]
     Describe {
-        /// Kind, for example gateway
+        /// What kind, for example gateway
         kind: String,
-        /// Name
+        /// Name of the one to show
         name: String,
     },
     /// Delete things
+    #[command(
+        after_help = "Examples: vamp delete gateway sava-product\n          vamp delete -f sava-product.yaml"
+    )]
     Delete {
-        /// Kind
+        /// What kind, for example gateway
         #[arg(required_unless_present = "file")]
         kind: Option<String>,
-        /// Names
+        /// Names of those to delete
         #[arg(required_unless_present = "file")]
         name: Vec<String>,
         /// Delete what these documents name
@@ -120,15 +128,17 @@ pub enum Verb {
         change: Change,
     },
     /// Edit a document in $VISUAL or $EDITOR
+    #[command(after_help = "Example: vamp edit gateway sava-product")]
     Edit {
-        /// Kind
+        /// What kind, for example gateway
         kind: String,
-        /// Name
+        /// Name of the one to edit
         name: String,
         #[command(flatten)]
         change: Change,
     },
     /// Show what applying documents would change; exits with 1 when there is a difference
+    #[command(after_help = "Example: vamp diff -f sava-product.yaml")]
     Diff {
         /// File, directory, or - for standard input; repeatable
         #[arg(short, long = "filename", required = true, value_name = "FILE")]
@@ -137,9 +147,9 @@ pub enum Verb {
     /// Move traffic: set weights; routes not named share the rest in proportion
     #[command(after_help = "Example: vamp weight sava-product '(1.0.3)=90%' '(2.0.1)=10%'")]
     Weight {
-        /// Gateway
+        /// Name of the gateway
         gateway: String,
-        /// ROUTE=N%
+        /// Route and its new share of the traffic; the brackets of `(1.0.3)` may be left out
         #[arg(required = true, value_name = "ROUTE=N%")]
         weights: Vec<String>,
         #[command(flatten)]
@@ -149,14 +159,14 @@ pub enum Verb {
     },
     /// Give a route a condition, or take it away
     #[command(
-        after_help = "Example: vamp condition sava-product '(2.0.1)' 'Header Accept Contains v2' --strength 50%"
+        after_help = "Examples: vamp condition sava-product '(2.0.1)' 'Header Accept Contains v2' --strength 50%\n          vamp condition sava-product '(2.0.1)' --clear"
     )]
     Condition {
-        /// Gateway
+        /// Name of the gateway
         gateway: String,
-        /// Route
+        /// Path of the route; the brackets of `(1.0.3)` may be left out
         route: String,
-        /// The condition
+        /// The condition, as in a document
         #[arg(required_unless_present = "clear")]
         text: Option<String>,
         /// Share of the matching requests that the route takes
@@ -171,10 +181,11 @@ pub enum Verb {
         output: Output,
     },
     /// Make clients stay on their route or instance, or stop that
+    #[command(after_help = "Example: vamp sticky sava-product route")]
     Sticky {
-        /// Gateway
+        /// Name of the gateway
         gateway: String,
-        /// route, instance or none
+        /// What clients stay on
         #[arg(value_parser = ["route", "instance", "none"])]
         mode: String,
         #[command(flatten)]
@@ -183,8 +194,9 @@ pub enum Verb {
         output: Output,
     },
     /// Send sticky clients through the weights again
+    #[command(after_help = "Example: vamp evict sava-product")]
     Evict {
-        /// Gateway
+        /// Name of the gateway
         gateway: String,
         #[command(flatten)]
         change: Change,
@@ -193,26 +205,28 @@ pub enum Verb {
     #[command(subcommand)]
     Route(RouteVerb),
     /// Show events, newest last
+    #[command(after_help = "Example: vamp events --gateway sava-product --watch")]
     Events {
         /// Go on with new ones
         #[arg(short, long)]
         watch: bool,
-        /// Only with this tag; repeatable, all must be there
+        /// Only events with this tag; repeatable, all must be there
         #[arg(short, long)]
         tag: Vec<String>,
-        /// Only of this type
+        /// Only events of this type
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
-        /// Only of this gateway
+        /// Only events of this gateway
         #[arg(short, long)]
         gateway: Option<String>,
         /// How many of the latest
-        #[arg(short = 'n', long, default_value_t = 30)]
+        #[arg(short = 'n', long, default_value_t = 30, value_name = "N")]
         limit: usize,
         #[command(flatten)]
         output: Output,
     },
-    /// Live figures of every gateway and route
+    /// Show live figures of every gateway and route
+    #[command(after_help = "Example: vamp top sava-product")]
     Top {
         /// Only this gateway
         gateway: Option<String>,
@@ -220,7 +234,8 @@ pub enum Verb {
         #[arg(long)]
         once: bool,
     },
-    /// Is everything healthy? Exits with 1 when not
+    /// Say whether everything is healthy; exits with 1 when it is not
+    #[command(after_help = "Example: vamp status --timeout 30s")]
     Status {
         /// Wait this long for it to become healthy
         #[arg(long, value_parser = duration, value_name = "TIME")]
@@ -228,14 +243,16 @@ pub enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Find what is wrong with this installation and say how to mend it
+    /// Find what is wrong with this installation and say how to mend it; exits with 1 when something is
+    #[command(after_help = "Example: vamp check")]
     Check,
     /// Run and stop workloads of the local platform
     #[command(subcommand)]
     Local(LocalVerb),
     /// Print a completion script for a shell
+    #[command(after_help = "Example: source <(vamp completion bash)")]
     Completion {
-        /// Shell
+        /// The shell that is to complete
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
@@ -245,24 +262,24 @@ pub enum Verb {
 #[allow(missing_docs, reason = "flattened groups of flags are documented at their types")]
 #[derive(Debug, Clone, Subcommand)]
 pub enum RouteVerb {
-    /// Which route and target a request would get, and why
+    /// Say which route and target a request would get, and why
     #[command(
         after_help = "Example: vamp route test sava-product -H 'Accept: application/vnd.sava.v1+json' --path /products/ie"
     )]
     Test {
-        /// Gateway
+        /// Name of the gateway
         gateway: String,
-        /// Request header, repeatable
+        /// Header of the request; repeatable
         #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
         header: Vec<String>,
-        /// Path and query
+        /// Path and query of the request
         #[arg(long, default_value = "/")]
         path: String,
-        /// Method
+        /// Method of the request
         #[arg(short = 'X', long, default_value = "GET")]
         method: String,
-        /// Client address
-        #[arg(long, default_value = "127.0.0.1")]
+        /// Address of the client
+        #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
         source: String,
         #[command(flatten)]
         output: Output,
@@ -274,27 +291,31 @@ pub enum RouteVerb {
 #[derive(Debug, Clone, Subcommand)]
 pub enum LocalVerb {
     /// Run the Deployments of Kubernetes manifests as local processes
+    #[command(after_help = "Example: vamp local apply -f shop/sava-product-1.0.3.yml")]
     Apply {
         /// File or - for standard input; repeatable
         #[arg(short, long = "filename", required = true, value_name = "FILE")]
         file: Vec<PathBuf>,
     },
     /// List what runs
+    #[command(after_help = "Example: vamp local get")]
     Get {
         #[command(flatten)]
         output: Output,
     },
     /// Stop and forget a workload
+    #[command(after_help = "Example: vamp local delete sava-product-1.0.3")]
     Delete {
         /// Name of the Deployment
         name: String,
     },
     /// Print the latest log lines of an instance
+    #[command(after_help = "Example: vamp local logs sava-product-1.0.3-ff5f4e3c-1 -n 20")]
     Logs {
-        /// Instance
+        /// Name of the instance, as `vamp local get` shows it
         instance: String,
         /// How many lines
-        #[arg(short = 'n', long, default_value_t = 100)]
+        #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
         lines: usize,
     },
 }

@@ -14,6 +14,7 @@ mod error;
 mod output;
 mod verbs;
 
+use clap::builder::{Resettable, StyledStr};
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _, Subcommand as _};
 
 pub use args::{Connection, Verb, duration};
@@ -22,16 +23,25 @@ pub use error::Error;
 /// Adds every verb, each with the connection flags, to the program's command.
 pub fn augment(program: Command) -> Command {
     let own: Vec<String> = program.get_subcommands().map(|c| c.get_name().to_owned()).collect();
-    let mut program = Verb::augment_subcommands(program);
+    let about = program.get_about().cloned();
+    let mut program = about_again(Verb::augment_subcommands(program), about);
     let verbs: Vec<String> = program
         .get_subcommands()
         .map(|c| c.get_name().to_owned())
         .filter(|name| !own.contains(name))
         .collect();
     for verb in verbs {
-        program = program.mut_subcommand(verb, Connection::augment_args);
+        program = program.mut_subcommand(verb, |command| {
+            let about = command.get_about().cloned();
+            about_again(Connection::augment_args(command), about)
+        });
     }
     program
+}
+
+/// Flattened groups bring the comment of their own type along as the command's description; this puts the old one back.
+fn about_again(command: Command, about: Option<StyledStr>) -> Command {
+    command.about(about.map_or(Resettable::Reset, Resettable::Value)).long_about(None::<&str>)
 }
 
 /// The verb and the connection of a parsed command line.
@@ -59,3 +69,6 @@ pub async fn run(verb: Verb, connection: Connection, whole: Command) -> Result<(
 pub fn report(error: &Error) {
     output::report(error);
 }
+
+#[cfg(test)]
+mod tests;
