@@ -201,7 +201,10 @@ fn server_sent_event(block: &str) -> Option<(String, Value)> {
 
 fn refusal(status: StatusCode, body: &Value) -> Error {
     let message = body.get("message").and_then(Value::as_str).map(str::to_owned);
-    let message = message.unwrap_or_else(|| format!("the server answered {status}"));
+    let mut message = message.unwrap_or_else(|| format!("the server answered {status}"));
+    if status == StatusCode::UNAUTHORIZED {
+        message.push_str(" (here: --token or VAMP_TOKEN)");
+    }
     let problems = body.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
     Error::Refused { status: status.as_u16(), message, problems }
 }

@@ -17,10 +17,7 @@ pub(super) async fn check(client: &Client) -> Result<(), Error> {
     let info = match client.get("/info").await {
         Ok(answer) => answer.body,
         Err(error @ Error::Refused { status: 401 | 403, .. }) => {
-            bad(
-                &format!("the API refuses: {error}"),
-                "give a token that may read, with --token or VAMP_TOKEN",
-            )?;
+            bad(&format!("the API refuses: {error}"), "give a token that may read")?;
             return Err(Error::Failed("1 finding".into()));
         }
         Err(error) => return Err(error),

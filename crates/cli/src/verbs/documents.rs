@@ -80,6 +80,12 @@ fn split(origin: &str, text: &str) -> Result<Vec<Document>, Error> {
         let whole = single && items.len() == 1;
         for item in items {
             let word = item.get("kind").and_then(Value::as_str).unwrap_or("gateways");
+            if item.get("apiVersion").is_some() {
+                return Err(Error::Failed(format!(
+                    "{origin}: this is a Kubernetes manifest ({word}), not a document of Vamp; \
+                     `vamp local apply` runs it, `vamp serve --inventory` watches it"
+                )));
+            }
             let kind = kind(word).map_err(|e| Error::Failed(format!("{origin}: {e}")))?;
             let name = match item.get("name") {
                 Some(Value::String(name)) => name.clone(),

@@ -102,6 +102,10 @@ fn value(event: &Value) -> String {
     let value = match event.get("value") {
         None | Some(Value::Null) => return String::new(),
         Some(value) => match value.get("change") {
+            // Some changes have no value: that a route was added says it all.
+            Some(change) if ["before", "after", "reason"].iter().all(|side| is_empty(change, side)) => {
+                return String::new();
+            }
             Some(change) => {
                 let side = |name: &str| change.get(name).map_or("-".into(), short);
                 let reason = change.get("reason").filter(|reason| !reason.is_null()).map(short);
@@ -113,6 +117,10 @@ fn value(event: &Value) -> String {
     };
     let line = value.replace(['\n', '\r'], " ");
     if line.chars().count() > 60 { line.chars().take(59).chain(['…']).collect() } else { line }
+}
+
+fn is_empty(change: &Value, side: &str) -> bool {
+    change.get(side).is_none_or(Value::is_null)
 }
 
 fn short(value: &Value) -> String {

@@ -24,14 +24,14 @@ pub(super) async fn run(client: &Client, verb: LocalVerb) -> Result<(), Error> {
                 let answer =
                     client.call(call).await.inspect_err(|_| crate::output::say(&format!("{origin}:")))?;
                 for workload in answer.body.as_array().into_iter().flatten() {
-                    print(&format!("deployment/{} {}", text(workload, "name"), text(workload, "outcome")))?;
+                    print(&format!("workload/{} {}", text(workload, "name"), text(workload, "outcome")))?;
                 }
             }
             Ok(())
         }
         LocalVerb::Get { output } => {
             let workloads = client.get("/workloads").await?.body;
-            match structured(output.output, "deployments", &workloads) {
+            match structured(output.output, "workloads", &workloads) {
                 Some(text) => print(&text),
                 None => print(&table(
                     &workloads.as_array().map(|all| all.iter().collect::<Vec<_>>()).unwrap_or_default(),
@@ -41,8 +41,13 @@ pub(super) async fn run(client: &Client, verb: LocalVerb) -> Result<(), Error> {
         LocalVerb::Delete { name } => {
             let path = format!("/workloads/{}", segment(&name));
             let call = Call { method: Method::DELETE, path: &path, body: None, if_match: None, change: None };
-            client.call(call).await?;
-            print(&format!("deployment/{name} deleted"))
+            let answer = client.call(call).await?.body;
+            if answer.get("deleted").and_then(Value::as_bool) == Some(false) {
+                return Err(Error::Failed(format!(
+                    "workload/{name} not found; `vamp local get` lists what runs"
+                )));
+            }
+            print(&format!("workload/{name} deleted"))
         }
         LocalVerb::Logs { instance, lines } => {
             let answer =

@@ -39,9 +39,18 @@ async fn change_gateway(
         match client.call(call).await {
             Ok(answer) => return Ok((before.body, answer)),
             Err(Error::Refused { status: 412, .. }) if attempt < ATTEMPTS => attempt += 1,
-            Err(error) => return Err(error),
+            Err(error) => return Err(without_positions(error)),
         }
     }
+}
+
+/// The document was made here: its lines and columns mean nothing to whoever typed the command.
+fn without_positions(error: Error) -> Error {
+    let Error::Refused { status, message, mut problems } = error else { return error };
+    for problem in problems.iter_mut().filter_map(Value::as_object_mut) {
+        problem.remove("position");
+    }
+    Error::Refused { status, message, problems }
 }
 
 fn routes_of(document: &mut Value) -> Result<&mut serde_json::Map<String, Value>, Error> {

@@ -12,17 +12,37 @@ use crate::output::{Grid, print, text};
 pub(super) async fn top(client: &Client, gateway: Option<&str>, once: bool) -> Result<(), Error> {
     if once {
         let figures = client.get("/figures").await?.body;
+        known(&figures, gateway)?;
         return print(&table(&figures, gateway));
     }
     let mut stream = client.events("/figures/stream").await?;
     let clear = std::io::stdout().is_terminal();
     while let Some(event) = stream.next().await {
         let (_, figures) = event?;
+        known(&figures, gateway)?;
         // Home, then clear to the end: no flicker.
         let home = if clear { "\x1b[H\x1b[J" } else { "" };
         print(&format!("{home}{}", table(&figures, gateway)))?;
     }
     Err(Error::Failed("the server closed the stream of figures".into()))
+}
+
+/// A name that is not there is a mistake, not an empty table.
+fn known(figures: &Value, gateway: Option<&str>) -> Result<(), Error> {
+    let Some(wanted) = gateway else { return Ok(()) };
+    let names: Vec<String> = figures
+        .get("gateways")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|gateway| text(gateway, "name"))
+        .collect();
+    if names.iter().any(|name| name == wanted) {
+        return Ok(());
+    }
+    let there =
+        if names.is_empty() { "there are none".into() } else { format!("there are {}", names.join(", ")) };
+    Err(Error::Failed(format!("no gateway '{wanted}': {there}")))
 }
 
 fn table(figures: &Value, only: Option<&str>) -> String {

@@ -47,13 +47,17 @@ async fn verbs_do_what_they_say() {
         0,
         &["-> has header X-Beta", "0% -> 50%"],
     );
-    check(&["condition", "front", &b, "has heder X"], 1, &["error:"]);
+    let text = check(&["condition", "front", &b, "has heder X"], 1, &["error:", "for example"]);
+    assert!(!text.contains("line 1, column"), "the document is not the user's: {text}");
     check(&["route", "test", "front", "-H", "X-Beta: 1"], 0, &["Route:", "Reason:"]);
     check(&["sticky", "front", "route"], 0, &["- -> route"]);
     check(&["evict", "front"], 0, &["front"]);
     check(&["describe", "gateway", "front"], 0, &["has header X-Beta", "Latest events"]);
     check(&["events", "--gateway", "front"], 0, &["archive", "route:weightupdated"]);
     check(&["top", "--once"], 0, &["front", &a]);
+    check(&["top", "nope", "--once"], 1, &["no gateway 'nope'", "front"]);
+    check(&["local", "delete", "nope"], 1, &["workload/nope not found"]);
+    check(&["get", "gateways", "--env", "nope"], 1, &["Environment cannot be found: 'nope'"]);
     check(&["status"], 0, &["healthy"]);
     check(&["status", "--timeout", "10s"], 0, &["healthy"]);
     check(&["check"], 0, &["nothing wrong found"]);
@@ -76,4 +80,9 @@ async fn a_bad_document_shows_the_place() {
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("weigth") && text.contains("line 3"), "{text}");
+
+    std::fs::write(&file, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: shop}\n").unwrap();
+    let output = vamp.cli(&["apply", "-f", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("vamp local apply"), "{}", stderr(&output));
 }
