@@ -2,6 +2,9 @@
 //!
 //! Order: flag > environment > file (`--config`) > default. A file key is the flag's name; an unknown key is refused.
 
+#[cfg(test)]
+mod reference;
+
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -21,14 +24,15 @@ pub(crate) struct Settings {
     #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     /// Address of the API; port 0 takes a free one
-    #[arg(long, env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT", value_parser = listen)]
     pub(crate) api_listen: SocketAddr,
     /// Address of the shared listener that routes by virtual host; port 0 takes a free one
     #[arg(
         long,
         env = "VAMP_VIRTUAL_HOST_LISTEN",
         default_value = "127.0.0.1:8000",
-        value_name = "ADDRESS:PORT"
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
     )]
     pub(crate) virtual_host_listen: SocketAddr,
     /// Address on which gateway ports are opened and reached
@@ -37,10 +41,10 @@ pub(crate) struct Settings {
     /// Name of the environment
     #[arg(long, env = "VAMP_ENVIRONMENT", default_value = "default", value_name = "NAME", value_parser = environment)]
     pub(crate) environment: String,
-    /// Files or directories with Kubernetes manifests that say what runs or what to run; watched; repeatable
+    /// File or directory with Kubernetes manifests that say what runs or what to run; watched; repeatable
     #[arg(long, env = "VAMP_INVENTORY", value_name = "PATH", value_delimiter = ',')]
     pub(crate) inventory: Vec<PathBuf>,
-    /// Selector that is and-ed in front of every gateway's
+    /// Selector that an instance must match besides that of its gateway
     #[arg(long, env = "VAMP_GATEWAY_SELECTOR", default_value = "true", value_name = "SELECTOR")]
     pub(crate) gateway_selector: String,
     /// Ports to choose from for gateways without one
@@ -58,6 +62,12 @@ pub(crate) struct Settings {
     /// File with tokens for the API, lines `ROLE NAME TOKEN`; roles: viewer, operator, admin. Without it the API is open
     #[arg(long, env = "VAMP_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Origin of another site whose pages may use the API, for example https://ui.example; repeatable
+    #[arg(long, env = "VAMP_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) allowed_origin: Vec<String>,
+    /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
+    #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) allowed_host: Vec<String>,
     /// File that gets one JSON line for each request; `-` for standard error
     #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
@@ -155,6 +165,10 @@ fn entries(text: &str) -> Result<Vec<(String, Vec<String>)>, String> {
         }
     }
     Ok(all)
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, for example 127.0.0.1:8090".into())
 }
 
 fn environment(text: &str) -> Result<String, String> {

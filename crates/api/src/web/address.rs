@@ -73,7 +73,7 @@ impl Addresses {
             return Ok(());
         }
         Err(Failure::not_found(format!(
-            "Namespace cannot be found: '{}'. This server has '{}'.",
+            "Environment cannot be found: '{}'. This server has '{}'.",
             names.join("/"),
             self.environment
         )))

@@ -10,7 +10,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::failure::Failure;
-use super::token::{Identity, Role, identify};
+use super::token::{Identity, Role, carries_token, identify};
 use crate::context::Security;
 
 /// Refuses what may not pass; else says who is calling, when that is known.
@@ -28,7 +28,11 @@ pub(crate) fn admit(parts: &Parts, path: &str, security: &Security) -> Result<Op
         None => Err(Failure::new(
             StatusCode::UNAUTHORIZED,
             "unauthenticated",
-            "A token is needed: send the header 'Authorization: Bearer <token>'.",
+            if carries_token(&parts.headers) {
+                "The token is not known to this server."
+            } else {
+                "A token is needed: send the header 'Authorization: Bearer <token>'."
+            },
         )
         .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         Some(identity) if identity.role < needed => Err(Failure::new(
@@ -77,7 +81,7 @@ fn check_site(headers: &HeaderMap, security: &Security) -> Result<(), Failure> {
             StatusCode::FORBIDDEN,
             "cross-site",
             format!(
-                "Changes from pages of another site are refused ({what}). Allowed origins are a setting."
+                "Changes from pages of another site are refused ({what}). The setting allowed-origin lets one in."
             ),
         ))
     };
@@ -129,7 +133,7 @@ fn check_host(parts: &Parts, security: &Security) -> Result<(), Failure> {
         StatusCode::FORBIDDEN,
         "host-not-allowed",
         format!(
-            "This server listens on loopback and does not answer to the host '{host}'. Use localhost, or add it to the allowed hosts."
+            "This server listens on loopback and does not answer to the host '{host}'. Use localhost, or add it with the setting allowed-host."
         ),
     ))
 }

@@ -59,15 +59,20 @@ pub(crate) struct Identity {
 
 /// The identity that the `Authorization` header proves. `token` without a value is the same as no header (A3).
 pub(crate) fn identify(headers: &HeaderMap, tokens: &[Token]) -> Option<Identity> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, secret) = value.trim().split_once(' ')?;
-    if !["token", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return None;
-    }
-    let digest: [u8; 32] = Sha256::digest(secret.trim().as_bytes()).into();
+    let digest: [u8; 32] = Sha256::digest(secret(headers)?.as_bytes()).into();
     // Digests of secrets are compared, so the time that a comparison takes tells nothing about a secret.
     tokens
         .iter()
         .find(|token| token.digest == digest)
         .map(|token| Identity { name: token.name.clone(), role: token.role })
+}
+
+/// Whether the header holds a token at all, known or not.
+pub(crate) fn carries_token(headers: &HeaderMap) -> bool {
+    secret(headers).is_some()
+}
+
+fn secret(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    ["token", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then(|| secret.trim())
 }

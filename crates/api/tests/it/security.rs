@@ -25,6 +25,14 @@ async fn with_tokens_everything_but_the_probes_needs_one() {
         answer.message();
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
+    // Whoever sends a token that is wrong must not be told to send one; `token` alone is none.
+    for (header, part) in
+        [("Bearer wrong", "not known"), ("token wrong", "not known"), ("token", "is needed")]
+    {
+        let answer = server.call("GET", "/api/v1/gateways").header("authorization", header).send().await;
+        assert_eq!(answer.status, 401, "{header}");
+        assert!(answer.message().contains(part), "{header}: {}", answer.message());
+    }
     let read = server.call("GET", "/api/v1/gateways").header("authorization", "token v-secret").send().await;
     assert_eq!(read.status, 200);
     let put = |token: &'static str| {

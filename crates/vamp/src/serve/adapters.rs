@@ -94,8 +94,9 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
         settings: api::Settings {
             security: api::Security {
                 tokens: parts.tokens,
+                allowed_origins: settings.allowed_origin.clone(),
+                allowed_hosts: settings.allowed_host.clone(),
                 loopback_only: parts.api.ip().is_loopback(),
-                ..api::Security::default()
             },
             applied,
             ..api::Settings::default()
