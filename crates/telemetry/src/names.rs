@@ -106,3 +106,6 @@ families! {
     PROCESS_MAX_FDS Gauge "process_max_fds" []
         "Limit of open file descriptors.";
 }
+
+#[cfg(test)]
+mod reference;
