@@ -32,7 +32,11 @@ fn command() -> Command {
         .about("Run Vamp: API, control, proxy and the local platform in one process")
         .after_help("The first line on standard output is JSON with the addresses in use.");
     let demo = demo::Options::augment_args(Settings::augment_args(Command::new("demo")))
-        .about("Start Vamp with the sava shop and walk through a release");
+        .about("Start Vamp with the sava shop and walk through a release")
+        .after_help(
+            "Unless told otherwise, a demo keeps its data in a folder that is removed at the end, takes free ports \
+             where the default ones are in use, and logs warnings only.",
+        );
     let program = Command::new("vamp")
         .about("Release control for microservices")
         .version(env!("CARGO_PKG_VERSION"))

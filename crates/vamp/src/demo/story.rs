@@ -150,6 +150,8 @@ impl Story {
         title("6. Route by API version");
         say("Clients that ask for version 1 of the API stay on 1.0.3, everybody else gets 2.0.1.");
         show("vamp condition sava-product '(1.0.3)' 'Header Accept Contains v1'");
+        show("vamp condition sava-product '(2.0.1)' 'Header Accept Contains v2'");
+        show("vamp weight sava-product '(2.0.1)=100%'");
         self.set(&json!({
             "(1.0.3)": {"weight": "0%", "condition": "Header Accept Contains v1"},
             "(2.0.1)": {"weight": "100%", "condition": "Header Accept Contains v2"},
@@ -172,6 +174,8 @@ impl Story {
 
     async fn bad_version(&self) -> anyhow::Result<()> {
         title("7. A bad version, taken back");
+        show("vamp condition sava-product '(1.0.3)' --clear");
+        show("vamp condition sava-product '(2.0.1)' --clear");
         self.set(&json!({
             "(1.0.3)": {"weight": "0%", "condition": ""},
             "(2.0.1)": {"weight": "100%", "condition": ""},
@@ -182,6 +186,7 @@ impl Story {
         say(
             "2.0.2 fails every second request. It appears at 0 %; we give it a fifth of the traffic, under steady load.",
         );
+        show("vamp weight sava-product '(2.0.2)=20%'");
         let load = Load::start(self);
         self.set(&json!({
             "(1.0.3)": {"weight": "0%"}, "(2.0.1)": {"weight": "80%"}, "(2.0.2)": {"weight": "20%"},
@@ -231,12 +236,17 @@ impl Story {
 
     fn end(&self, browser: bool) {
         title("Yours to play with");
+        let program =
+            std::env::current_exe().map_or_else(|_| "vamp".into(), |path| path.display().to_string());
         let store = format!("http://ie.sava.localhost:{}/", self.hosts_port());
         say(&format!("Store front  {store}"));
         say(&format!("Products     http://{}:{}/products/ie", self.address, self.port));
         say(&format!("API          {}/api/v1, described by {}/openapi.json", self.api, self.api));
         say(&format!("Metrics      {}/metrics", self.api));
-        say(&format!("Client       VAMP_URL={} vamp get gateways | vamp top | vamp events -w", self.api));
+        say(&format!("Client       export VAMP_URL={}", self.api));
+        for verb in ["get gateways", "top", "events --watch"] {
+            say(&format!("             {program} {verb}"));
+        }
         say("Ctrl-C stops everything.");
         let display = std::env::var_os("DISPLAY").is_some() || std::env::var_os("WAYLAND_DISPLAY").is_some();
         if browser && display {
