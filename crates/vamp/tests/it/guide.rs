@@ -1,7 +1,9 @@
-//! The commands of the getting-started guide do what it says.
+//! The commands of the getting-started guide do what it says, and what the page about gateways shows is accepted.
 
 use std::fs;
 use std::path::Path;
+
+use serde_json::json;
 
 use crate::harness::Vamp;
 
@@ -27,10 +29,85 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user").join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+/// What stands between back-quotes in the text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// A section of a page, without its title.
+fn section<'a>(text: &'a str, title: &str) -> &'a str {
+    let start = text.find(&format!("## {title}\n")).unwrap_or_else(|| panic!("no section {title}"));
+    let body = &text[start + title.len() + 4..];
+    body.split("\n## ").next().unwrap_or(body)
+}
+
+/// Only validated: some of the addresses in the page are examples and belong to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_of_gateways_are_accepted() {
+    let text = page("gateways.md");
+    let vamp = Vamp::start().await;
+    let check = async |kind: &str, document: String| {
+        let answer = vamp.post(&format!("/{kind}?validate_only=true"), &document).await;
+        assert!(answer.status < 300, "{document}: {} {}", answer.status, answer.body);
+    };
+    let route = |field: &str, value: serde_json::Value| {
+        json!({"name": "x", "routes": {"a": {field: value}}}).to_string()
+    };
+
+    let documents = blocks(&text, "yaml");
+    assert!(documents.len() >= 4);
+    let shared = &documents[2];
+    assert_eq!(vamp.post("/conditions", shared).await.status, 201, "{shared}");
+    check("gateways", documents[0].replace("port: 9050 ", "port: 0")).await;
+    check(
+        "gateways",
+        format!(
+            "name: x\nroutes:\n  a:\n{}",
+            documents[1].replace("rewrites", "    rewrites").replace("- ", "    - ")
+        ),
+    )
+    .await;
+    check("gateways", documents[3].clone()).await;
+
+    let mut conditions = 0;
+    for line in blocks(section(&text, "Conditions"), "text").iter().flat_map(|block| block.lines()) {
+        for condition in line.split("   ").map(str::trim).filter(|part| !part.is_empty()) {
+            check("gateways", route("condition", json!(condition))).await;
+            conditions += 1;
+        }
+    }
+    assert!(conditions >= 11, "only {conditions} conditions");
+
+    let mut selectors = 0;
+    let rows = section(&text, "Selectors").lines().filter(|line| line.starts_with("| `"));
+    for operand in rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default()).collect::<Vec<_>>())
+    {
+        let operand =
+            operand.replace("(n)", "(1)").replace("ip(p)", "ip(10.*)").replace("kind(p)", "kind(pod)");
+        check("gateways", json!({"name": "x", "selector": operand}).to_string()).await;
+        selectors += 1;
+    }
+    assert!(selectors >= 10, "only {selectors} selectors");
+
+    let balances: Vec<&str> = quoted(section(&text, "Balance")).collect();
+    assert!(balances.len() >= 8);
+    for balance in balances {
+        check("gateways", route("balance", json!(balance))).await;
+    }
+    for variable in quoted(section(&text, "Rewrites")).filter(|word| word.starts_with("%[")) {
+        let rewrite = json!([{"path": format!("/{variable} if path_beg /")}]);
+        check("gateways", route("rewrites", rewrite)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn getting_started() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user/getting-started.md");
-    let text = fs::read_to_string(path).unwrap();
+    let text = page("getting-started.md");
     let yaml = blocks(&text, "yaml");
     let vamp = Vamp::start().await;
     let gateway = vamp.folder().join("sava-product.yaml");
