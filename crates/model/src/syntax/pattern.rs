@@ -1,12 +1,16 @@
 //! Regular expressions that users write: checked with positions, compiled with limits, run in linear time.
 
+mod shared;
+mod wildcard;
+
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use regex_syntax::ast::{self, Ast, ClassPerl, ClassPerlKind, ClassSetItem, ErrorKind, Visitor};
 use regex_syntax::hir::translate::TranslatorBuilder;
-use regex_syntax::hir::{Hir, HirKind};
 
 use super::SyntaxError;
+use wildcard::Wildcard;
 
 /// Deepest nesting inside one regular expression.
 const NEST_LIMIT: u32 = 100;
@@ -26,10 +30,10 @@ pub(crate) struct Pattern {
 
 #[derive(Debug, Clone)]
 enum Program {
-    /// No special characters: plain comparison, which is what most operands are.
-    Literal(String),
+    /// Plain comparison, which is what most operands are.
+    Wildcard(Wildcard),
     /// Everything else, anchored at both ends.
-    Regex { regex: regex::Regex, captures: bool },
+    Regex { regex: Arc<regex::Regex>, captures: bool },
 }
 
 /// How a pattern matched.
@@ -60,16 +64,17 @@ impl Pattern {
             );
             return Err(SyntaxError::new(0, message));
         }
-        let program = match literal(&hir) {
-            Some(literal) => Program::Literal(literal),
+        let program = match Wildcard::of(&hir) {
+            Some(wildcard) => Program::Wildcard(wildcard),
             None => {
-                let regex =
+                let compile = || {
                     regex::RegexBuilder::new(&format!(r"\A(?:{})\z", with_ascii_classes(text, &tree)))
                         .size_limit(size_limit)
                         .dfa_size_limit(DFA_SIZE_LIMIT)
                         .nest_limit(NEST_LIMIT + 10)
                         .build()
-                        .map_err(|error| refused(&error))?;
+                };
+                let regex = shared::expression(text, size_limit, compile).map_err(|error| refused(&error))?;
                 Program::Regex { regex, captures: groups == 1 }
             }
         };
@@ -84,8 +89,7 @@ impl Pattern {
     /// Compares with a whole text.
     pub(crate) fn matches<'t>(&self, text: &'t str) -> Match<'t> {
         match &self.program {
-            Program::Literal(literal) if literal == text => Match::Plain,
-            Program::Literal(_) => Match::No,
+            Program::Wildcard(wildcard) => wildcard.matches(text),
             Program::Regex { regex, captures: false } if regex.is_match(text) => Match::Plain,
             Program::Regex { captures: false, .. } => Match::No,
             Program::Regex { regex, captures: true } => match regex.captures(text) {
@@ -130,15 +134,6 @@ pub(crate) fn bytes(text: &str, ignore_case: bool) -> Result<regex::bytes::Regex
         .nest_limit(NEST_LIMIT)
         .build()
         .map_err(|error| refused(&error))
-}
-
-/// The text that an expression without any choice stands for.
-fn literal(hir: &Hir) -> Option<String> {
-    match hir.kind() {
-        HirKind::Literal(literal) => String::from_utf8(literal.0.to_vec()).ok(),
-        HirKind::Empty => Some(String::new()),
-        _ => None,
-    }
 }
 
 /// Parses an expression; the errors are in our words.
