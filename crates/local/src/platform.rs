@@ -381,7 +381,8 @@ impl Engine {
             Object::Pod(instance) | Object::Service(instance) => Some(instance.clone()),
             Object::Deployment(_) => None,
         });
-        let replicas = self.workloads.values().flat_map(Workload::members).map(|replica| replica.instance());
+        let replicas =
+            self.workloads.values().flat_map(Workload::members).map(|replica| Arc::new(replica.instance()));
         let observation = Observation {
             instances: Arc::new(standing.chain(replicas).collect()),
             problem: snapshot.problem.clone(),

@@ -66,8 +66,9 @@ pub struct Instance {
 /// says so in `problem` (R22 rule 7).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observation {
-    /// All instances, in an order that does not change while nothing else does.
-    pub instances: Arc<Vec<Instance>>,
+    /// All instances, in an order that does not change while nothing else does. One that is the same `Arc` as before has not
+    /// changed, which makes comparing two observations cheap.
+    pub instances: Arc<Vec<Arc<Instance>>>,
     /// Last error of a source, when what is shown is the last known state.
     pub problem: Option<String>,
     /// False until the first complete read.

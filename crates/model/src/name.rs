@@ -1,13 +1,15 @@
 //! Names of gateways and paths of routes (spec: gateways 2).
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Name of a gateway: 1 to 4 segments joined by `/`, no white space, `[` or `]`. Valid after construction.
+/// Clones share the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct GatewayName(String);
+pub struct GatewayName(Arc<str>);
 
 impl GatewayName {
     /// Parses a name; empty segments are dropped (`a//b` equals `a/b`).
@@ -20,7 +22,7 @@ impl GatewayName {
         if bad || segments.is_empty() || segments.len() > 4 {
             return Err(format!("Unsupported gateway name: '{text}'"));
         }
-        Ok(Self(segments.join("/")))
+        Ok(Self(segments.join("/").into()))
     }
 
     /// The name as text.
@@ -45,13 +47,13 @@ impl fmt::Display for GatewayName {
     }
 }
 
-/// Path of a route inside a gateway: an external address in brackets, or 1 to 4 segments.
+/// Path of a route inside a gateway: an external address in brackets, or 1 to 4 segments. Clones share the text.
 ///
 /// What it means depends on the gateway (spec: gateways 2): with a gateway selector one segment is a group
 /// name such as `(1.0.3)`; with a route selector a free label; otherwise one to three segments name another gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RoutePath(String);
+pub struct RoutePath(Arc<str>);
 
 impl RoutePath {
     /// Parses a path; empty segments are dropped. The address inside brackets is checked (R2) by
@@ -61,14 +63,14 @@ impl RoutePath {
     /// A message for the user when the text is not a route path.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('[') && text.ends_with(']') && text.len() > 2 {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self(text.into()));
         }
         let segments: Vec<&str> = text.split('/').filter(|s| !s.is_empty()).collect();
         let bad = text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '[' || c == ']');
         if bad || segments.is_empty() || segments.len() > 4 {
             return Err(format!("Unsupported route path: '{text}'"));
         }
-        Ok(Self(segments.join("/")))
+        Ok(Self(segments.join("/").into()))
     }
 
     /// The path as text.

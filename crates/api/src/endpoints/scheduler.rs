@@ -88,7 +88,7 @@ pub(crate) struct GroupPort {
     container: u16,
 }
 
-fn groups(instances: &[Instance], selector: &Selector, namespace: &str) -> Vec<Group> {
+fn groups(instances: &[Arc<Instance>], selector: &Selector, namespace: &str) -> Vec<Group> {
     type Key = (String, String, &'static str, Option<String>, BTreeMap<String, String>);
     let mut groups: BTreeMap<Key, BTreeMap<IpAddr, Vec<u16>>> = BTreeMap::new();
     for instance in instances {

@@ -52,7 +52,7 @@ impl Server {
 
     pub(crate) async fn without_proxy(settings: Settings) -> Self {
         let (observation, seen) = watch::channel(Arc::new(Observation {
-            instances: Arc::new(vec![pod("shop-1", "1.0.3", 7), pod("shop-2", "2.0.1", 8)]),
+            instances: Arc::new(vec![pod("shop-1", "1.0.3", 7).into(), pod("shop-2", "2.0.1", 8).into()]),
             problem: None,
             complete: true,
         }));

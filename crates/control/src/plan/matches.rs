@@ -21,7 +21,7 @@ use super::targets;
 pub struct Matches {
     namespace: String,
     filter: Selector,
-    instances: Arc<Vec<Instance>>,
+    instances: Arc<Vec<Arc<Instance>>>,
     /// True once there was a complete observation.
     complete: bool,
     /// Why the platform cannot be read at the moment.
@@ -202,8 +202,8 @@ fn key(instance: &Instance) -> Key {
 
 /// Instances that are not in both lists in the same way, as they were and as they are.
 fn difference<'a>(
-    before: &'a [Instance],
-    after: &'a [Instance],
+    before: &'a [Arc<Instance>],
+    after: &'a [Arc<Instance>],
 ) -> Vec<(Key, Option<&'a Instance>, Option<&'a Instance>)> {
     let identity = |i: &'a Instance| (i.kind, i.namespace.as_str(), i.name.as_str());
     // Most lists differ in one place: what is the same at both ends needs no look-up.
@@ -211,15 +211,15 @@ fn difference<'a>(
     let (before, after) = (&before[head..], &after[head..]);
     let tail = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
     let (before, after) = (&before[..before.len() - tail], &after[..after.len() - tail]);
-    let mut old: HashMap<_, &Instance> = before.iter().map(|i| (identity(i), i)).collect();
+    let mut old: HashMap<_, &Arc<Instance>> = before.iter().map(|i| (identity(i), i)).collect();
     let mut changes = Vec::new();
     for is in after {
         let was = old.remove(&identity(is));
         if was != Some(is) {
-            changes.push((key(is), was, Some(is)));
+            changes.push((key(is), was.map(|was| &**was), Some(&**is)));
         }
     }
-    changes.extend(old.into_values().map(|was| (key(was), Some(was), None)));
+    changes.extend(old.into_values().map(|was| (key(was), Some(&**was), None)));
     changes
 }
 

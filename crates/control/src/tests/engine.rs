@@ -73,7 +73,11 @@ struct Running {
 }
 
 fn seen(instances: Vec<Instance>) -> Arc<Observation> {
-    Arc::new(Observation { instances: Arc::new(instances), problem: None, complete: true })
+    Arc::new(Observation {
+        instances: Arc::new(instances.into_iter().map(Arc::new).collect()),
+        problem: None,
+        complete: true,
+    })
 }
 
 fn version(version: &str, number: u8) -> Instance {

@@ -65,7 +65,7 @@ fn a_thousand_gateways() {
             let pod = format!("app{}-{}", number % GATEWAYS, number % PODS_EACH);
             world.pods.get_mut(&pod).unwrap().ready = !turn;
         }
-        let instances = Arc::new(world.pods.values().cloned().collect());
+        let instances = Arc::new(world.pods.values().cloned().map(Arc::new).collect());
         let observation = Observation { instances, problem: None, complete: true };
         let start = Instant::now();
         world.core.observe(&observation);

@@ -37,7 +37,7 @@ pub(super) struct World {
     pub(super) events: Vec<Event>,
     pub(super) table: RoutingTable,
     /// What the platform showed last.
-    pub(super) last_seen: Arc<Vec<Instance>>,
+    pub(super) last_seen: Arc<Vec<Arc<Instance>>>,
     dice: Xorshift,
 }
 
@@ -136,7 +136,7 @@ impl World {
     /// The platform shows its pods, and what follows is done.
     pub(super) fn look(&mut self) {
         if !self.platform_fails {
-            self.last_seen = Arc::new(self.pods.values().cloned().collect());
+            self.last_seen = Arc::new(self.pods.values().cloned().map(Arc::new).collect());
         }
         let observation = Observation {
             instances: self.last_seen.clone(),

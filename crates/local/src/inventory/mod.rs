@@ -271,11 +271,14 @@ impl Known {
         };
         self.stamp = Some(stamp);
         match understand(path, &text, namespace, !self.objects.is_empty()) {
-            Ok(objects) => {
+            Ok(mut objects) => {
                 self.problem = None;
-                let same = *self.objects == objects;
+                if *self.objects == objects {
+                    return Update::Same;
+                }
+                keep_same(&self.objects, &mut objects);
                 self.objects = Arc::new(objects);
-                if same { Update::Same } else { Update::Changed }
+                Update::Changed
             }
             Err(error) => self.keep(format!("{}: {error}", path.display())),
         }
@@ -288,6 +291,20 @@ impl Known {
         }
         self.problem = Some(problem);
         Update::Same
+    }
+}
+
+/// Objects that are as before stay the very same, so that whoever compares sees it at once. Most edits change few of them in
+/// place, or add and remove some in one place: looking at the same distance from either end finds nearly all.
+fn keep_same(before: &[Object], after: &mut [Object]) {
+    let share = |new: &mut Object, old: &Object| {
+        if new == old {
+            *new = old.clone();
+        }
+    };
+    before.iter().zip(after.iter_mut()).for_each(|(old, new)| share(new, old));
+    if before.len() != after.len() {
+        before.iter().rev().zip(after.iter_mut().rev()).for_each(|(old, new)| share(new, old));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::instance::{Container as InstanceContainer, ContainerPort, Instance, InstanceKind};
@@ -10,15 +11,15 @@ use serde::Serialize;
 use super::ManifestError;
 use super::tree::{Node, Value};
 
-/// An object of an inventory.
+/// An object of an inventory. Clones share it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Object {
     /// A pod as it stands: an instance that somebody else runs.
-    Pod(Instance),
+    Pod(Arc<Instance>),
     /// A service with a cluster IP.
-    Service(Instance),
+    Service(Arc<Instance>),
     /// Something to run.
-    Deployment(Deployment),
+    Deployment(Arc<Deployment>),
 }
 
 impl Object {
@@ -33,7 +34,7 @@ impl Object {
 }
 
 /// An `apps/v1` Deployment.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Deployment {
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -208,9 +209,11 @@ impl<'a> At<'a> {
         let spec = self.field("spec").unwrap_or_else(|| At { node: &NOTHING, path: "spec".into() });
         let status = self.field("status").unwrap_or_else(|| At { node: &NOTHING, path: "status".into() });
         Ok(match kind {
-            "Pod" => Some(Object::Pod(pod(&metadata, &spec, &status, namespace, name)?)),
-            "Service" => service(&metadata, &spec, namespace, name)?.map(Object::Service),
-            "Deployment" => Some(Object::Deployment(self.deployment(&spec, namespace, name)?)),
+            "Pod" => Some(Object::Pod(pod(&metadata, &spec, &status, namespace, name)?.into())),
+            "Service" => {
+                service(&metadata, &spec, namespace, name)?.map(|service| Object::Service(service.into()))
+            }
+            "Deployment" => Some(Object::Deployment(self.deployment(&spec, namespace, name)?.into())),
             _ => None,
         })
     }
@@ -275,8 +278,10 @@ fn pod(
         }
     }
     let exists = !deleting && !finished;
-    let mut containers = Vec::new();
-    for container in spec.list("containers")? {
+    let listed = spec.list("containers")?;
+    // Exactly as much room as is needed: there may be many thousands of pods.
+    let mut containers = Vec::with_capacity(listed.len());
+    for container in listed {
         containers.push(InstanceContainer {
             name: container.text("name")?.unwrap_or_default().to_owned(),
             image: container.text("image")?.map(str::to_owned),
@@ -334,8 +339,9 @@ fn address(at: &At<'_>, key: &str) -> Result<Option<IpAddr>, ManifestError> {
 }
 
 fn ports(at: &At<'_>, number: &str) -> Result<Vec<ContainerPort>, ManifestError> {
-    let mut ports = Vec::new();
-    for port in at.list("ports")? {
+    let listed = at.list("ports")?;
+    let mut ports = Vec::with_capacity(listed.len());
+    for port in listed {
         let value = port
             .number::<u16>(number)?
             .filter(|value| *value > 0)

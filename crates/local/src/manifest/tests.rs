@@ -11,14 +11,14 @@ fn yaml(text: &str) -> Vec<Object> {
 
 fn pod(text: &str) -> model::instance::Instance {
     match yaml(text).remove(0) {
-        Object::Pod(pod) => pod,
+        Object::Pod(pod) => (*pod).clone(),
         other => panic!("no pod: {other:?}"),
     }
 }
 
 fn deployment(text: &str) -> Deployment {
     match yaml(text).remove(0) {
-        Object::Deployment(deployment) => deployment,
+        Object::Deployment(deployment) => (*deployment).clone(),
         other => panic!("no deployment: {other:?}"),
     }
 }

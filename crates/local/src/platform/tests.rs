@@ -118,7 +118,11 @@ impl Fixture {
     /// Waits until so many instances of a version are ready, and returns those.
     async fn ready(&self, version: &str, count: usize) -> Vec<Instance> {
         let ready = |o: &Observation| -> Vec<Instance> {
-            o.instances.iter().filter(|i| i.ready && i.labels["version"] == version).cloned().collect()
+            o.instances
+                .iter()
+                .filter(|i| i.ready && i.labels["version"] == version)
+                .map(|i| (**i).clone())
+                .collect()
         };
         let what = format!("{count} ready of {version}");
         ready(&*self.observed(&what, |o| ready(o).len() == count).await)

@@ -51,7 +51,7 @@ fn template(container: &str) -> Template {
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec: {{template: {{metadata: {{labels: {{app: shop}}}}, spec: {{containers: [{container}]}}}}}}\n"
     );
     match objects(&text, Format::Yaml, "default").unwrap().remove(0) {
-        Object::Deployment(deployment) => deployment.template,
+        Object::Deployment(deployment) => deployment.template.clone(),
         other => panic!("{other:?}"),
     }
 }
