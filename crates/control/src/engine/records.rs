@@ -8,6 +8,7 @@
 //! conditions, ...      passive artifacts
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::artifact::{Artifact, ArtifactKind};
@@ -136,11 +137,16 @@ fn expect(version: u64) -> Expect {
 /// Reads everything that is stored. Records of other kinds belong to somebody else and are left alone.
 pub(crate) fn load(loaded: &Loaded) -> Result<State, StartError> {
     let mut state = State { revision: loaded.revision, ..State::default() };
+    let halves: HashMap<(&str, &str), &Record> = loaded
+        .records
+        .iter()
+        .filter(|record| matches!(&*record.kind, LIVE | SIGHTED))
+        .map(|record| ((&*record.kind, &*record.name), record))
+        .collect();
     for record in loaded.records.iter().filter(|record| record.kind == DECLARED) {
         let name = GatewayName::parse(&record.name).map_err(|reason| bad(record, reason))?;
         let declared = GatewaySpec::from_stored(&record.body).map_err(|reason| bad(record, reason))?;
-        let other =
-            |kind: &str| loaded.records.iter().find(|other| other.kind == kind && other.name == record.name);
+        let other = |kind| halves.get(&(kind, &*record.name)).copied();
         let live = other(LIVE).ok_or_else(|| bad(record, format!("its '{LIVE}' record is missing")))?;
         let sighted = other(SIGHTED);
         let gateway = Gateway {
@@ -174,7 +180,7 @@ fn passive(kind: &str) -> Option<ArtifactKind> {
 }
 
 fn read<T: DeserializeOwned>(record: &Record) -> Result<T, StartError> {
-    serde_json::from_value(record.body.clone()).map_err(|error| bad(record, error.to_string()))
+    T::deserialize(&record.body).map_err(|error| bad(record, error.to_string()))
 }
 
 fn bad(record: &Record, reason: impl Into<String>) -> StartError {
