@@ -20,7 +20,7 @@ use routing::config::TargetKind;
 use routing::table::{Route, Target, TargetState};
 
 use crate::dial::{dial, is_own_fault};
-use crate::table::Table;
+use crate::table::{Served, Table};
 
 /// Failures in a row that take a target down.
 const DOWN_AFTER: u32 = 3;
@@ -94,6 +94,8 @@ impl Health {
 pub(crate) struct Healths {
     /// By address of the state, which the value itself keeps alive.
     known: HashMap<usize, Arc<Health>>,
+    /// Entries that the last pruning left.
+    pruned: usize,
 }
 
 impl Healths {
@@ -103,9 +105,13 @@ impl Healths {
         Arc::clone(entry.or_insert_with(|| Arc::new(Health::new(Arc::clone(&target.state)))))
     }
 
-    /// Forgets what no table uses any more.
+    /// Forgets what no table uses any more, once that may be half of all: looking at every target is not for every change.
     pub(crate) fn prune(&mut self) {
-        self.known.retain(|_, health| Arc::strong_count(health) > 1);
+        const FEW: usize = 64;
+        if self.known.len() > 2 * self.pruned + FEW {
+            self.known.retain(|_, health| Arc::strong_count(health) > 1);
+            self.pruned = self.known.len();
+        }
     }
 }
 
@@ -114,22 +120,27 @@ impl Healths {
 pub(crate) enum Which {
     /// All that are watched; the regular round.
     Due,
-    /// Those never checked: after a change, so that a new address is not trusted for a whole interval.
+    /// Those of the table's fresh gateways that were never checked: after a change, so that a new address is not trusted for a
+    /// whole interval.
     New,
 }
 
 /// Starts checks; they run on the caller's local set.
 pub(crate) fn check(table: &Table, which: Which, timeout: Duration) {
-    for served in table.all() {
-        for (route, compiled) in served.routes.iter().zip(&served.gateway.routes) {
-            for (target, compiled) in route.targets.iter().zip(&compiled.targets) {
-                let watched =
-                    compiled.config.kind == TargetKind::External || compiled.state.down.load(Relaxed);
-                let new = !target.health.known.swap(true, Relaxed);
-                let due = new || which == Which::Due;
-                if watched && due && !target.health.checking.swap(true, Relaxed) {
-                    tokio::task::spawn_local(check_one(Arc::clone(&target.health), target.address, timeout));
-                }
+    match which {
+        Which::Due => table.all().for_each(|served| check_all(served, which, timeout)),
+        Which::New => table.fresh().for_each(|served| check_all(served, which, timeout)),
+    }
+}
+
+fn check_all(served: &Served, which: Which, timeout: Duration) {
+    for (route, compiled) in served.routes.iter().zip(&served.gateway.routes) {
+        for (target, compiled) in route.targets.iter().zip(&compiled.targets) {
+            let watched = compiled.config.kind == TargetKind::External || compiled.state.down.load(Relaxed);
+            let new = !target.health.known.swap(true, Relaxed);
+            let due = new || which == Which::Due;
+            if watched && due && !target.health.checking.swap(true, Relaxed) {
+                tokio::task::spawn_local(check_one(Arc::clone(&target.health), target.address, timeout));
             }
         }
     }

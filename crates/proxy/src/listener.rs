@@ -146,7 +146,16 @@ impl Listener {
     /// Takes what this listener serves from a new table.
     pub(crate) fn serve_from(&self, table: &Table) {
         if let Key::Port(port) = self.key {
-            self.served.replace(table.on_port(port).cloned());
+            let served = table.on_port(port);
+            let same = match (&*self.served.borrow(), served) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                (None, None) => true,
+                _ => false,
+            };
+            // Most gateways are the same in most tables; counting references would only heat what workers share.
+            if !same {
+                self.served.replace(served.cloned());
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Table {
     pub(crate) routing: Arc<RoutingTable>,
     by_name: HashMap<GatewayName, Arc<Served>>,
     by_port: HashMap<u16, Arc<Served>>,
+    /// Those that the previous table did not have, or had otherwise.
+    fresh: Vec<Arc<Served>>,
 }
 
 /// A compiled gateway and its companions; indices are those of [`Gateway::routes`].
@@ -51,12 +53,22 @@ impl Table {
         meters: &Meters,
         healths: &mut Healths,
     ) -> Self {
-        let mut table = Self { routing: Arc::clone(&routing), ..Self::default() };
+        let room = previous.by_name.len();
+        let mut table = Self {
+            routing: Arc::clone(&routing),
+            by_name: HashMap::with_capacity(room),
+            by_port: HashMap::with_capacity(room),
+            fresh: Vec::new(),
+        };
         for gateway in routing.gateways() {
             let name = &gateway.config.name;
             let served = match previous.by_name.get(name) {
                 Some(served) if Arc::ptr_eq(&served.gateway, gateway) => Arc::clone(served),
-                _ => Arc::new(Served::new(Arc::clone(gateway), meters, healths)),
+                _ => {
+                    let served = Arc::new(Served::new(Arc::clone(gateway), meters, healths));
+                    table.fresh.push(Arc::clone(&served));
+                    served
+                }
             };
             if let Some(port) = gateway.config.port {
                 table.by_port.insert(port, Arc::clone(&served));
@@ -80,6 +92,11 @@ impl Table {
     /// All gateways.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.by_name.values()
+    }
+
+    /// The gateways that came or changed with this table.
+    pub(crate) fn fresh(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.fresh.iter()
     }
 
     /// Ports to listen on, with the gateway that each belongs to.
