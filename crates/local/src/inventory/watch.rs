@@ -70,7 +70,13 @@ async fn follow(
             let _ = reply.send(number);
         }
         trust = Trust::WhenQuiet;
-        let pause = if unsettled { DEBOUNCE } else { RESCAN };
+        let quiet = async {
+            let pause = if unsettled { DEBOUNCE } else { RESCAN };
+            tokio::select! {
+                () = events.notified() => sleep(DEBOUNCE).await,
+                () = sleep(pause) => {}
+            }
+        };
         tokio::select! {
             request = requests.recv() => match request {
                 Some(request) => {
@@ -79,8 +85,7 @@ async fn follow(
                 }
                 None => return,
             },
-            () = events.notified() => sleep(DEBOUNCE).await,
-            () = sleep(pause) => {}
+            () = quiet => {}
         }
     }
 }
