@@ -7,6 +7,7 @@
 //! ```
 
 mod adapters;
+mod memory;
 mod tokens;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -281,15 +282,33 @@ async fn follow(
     }
 }
 
-/// Once a second: rolls the windows, and forgets series of what is gone.
+/// Once a second: rolls the windows. After a change, and now and then: forgets series of what is gone, gives memory back.
 async fn tick(telemetry: Arc<Telemetry>, control: Control) {
+    // Series outlive what they count by minutes, so this is soon enough; and it looks at every series there is.
+    const TIDY_SECONDS: u32 = 60;
+    let mut left = 0;
+    let mut seen = control.view();
+    let mut memory = memory::Tidy::default();
+    // What the start took goes back as well.
+    let mut first = true;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         second.tick().await;
         let now = Timestamp::now();
         telemetry.tick(now);
-        telemetry.retain(&adapters::live_series(&control.view()), now);
+        let view = control.view();
+        let other_config = !Arc::ptr_eq(&seen.config, &view.config);
+        let other_instances = !Arc::ptr_eq(&seen.observation, &view.observation);
+        if left == 0 || other_config {
+            telemetry.retain(&adapters::live_series(&view), now);
+            left = TIDY_SECONDS;
+        }
+        left -= 1;
+        if memory.tick(std::mem::take(&mut first) || other_config || other_instances) {
+            tokio::task::spawn_blocking(memory::give_back);
+        }
+        seen = view;
     }
 }
 
