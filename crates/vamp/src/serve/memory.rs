@@ -4,10 +4,9 @@
 //! the thread that used it, and most of these threads never need so much again: with 1,000 gateways of 5 instances that is
 //! half of everything resident. So once things are quiet after a change, what is free goes back.
 
-/// Ticks between two times: giving back costs some milliseconds, and what is needed again has to be taken again.
+/// Ticks between two times, as giving back costs some milliseconds and what is needed again has to be taken again; and ticks
+/// after which changes without end are no reason to wait any longer.
 const PAUSE: u32 = 10;
-/// Ticks after which changes without end are no reason to wait any longer.
-const PATIENCE: u32 = 60;
 
 /// Decides when. Told once a second whether something changed.
 #[derive(Debug, Default)]
@@ -27,7 +26,7 @@ impl Tidy {
             None => return false,
             Some(ticks) => ticks + 1,
         };
-        let due = self.pause == 0 && (!changed || waited >= PATIENCE);
+        let due = self.pause == 0 && (!changed || waited >= PAUSE);
         self.waiting = (!due).then_some(waited);
         if due {
             self.pause = PAUSE;
@@ -66,6 +65,6 @@ mod tests {
         check([false, true, true, true, false, false], &[4]);
         // The second change comes too soon and has to wait.
         check((0..30).map(|tick| tick == 0 || tick == 3), &[1, 11]);
-        check((0..150).map(|_| true), &[60, 121]);
+        check([true; 30], &[10, 21]);
     }
 }
