@@ -27,7 +27,7 @@ pub struct View {
     pub proxies: Arc<Vec<ProxyStatus>>,
     /// True once the first configuration is published.
     pub started: bool,
-    /// Why automatic changes or sightings are not being kept: the store refuses them. `None` when all is well.
+    /// Why changes or sightings are not being kept: the store refuses them. `None` when all is well.
     pub store_problem: Option<String>,
 }
 

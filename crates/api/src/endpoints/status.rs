@@ -36,6 +36,8 @@ pub(crate) struct Status {
     problems: Vec<String>,
     /// What deserves attention but works, one sentence each.
     warnings: Vec<String>,
+    /// Where changes are kept.
+    store: StoreStatus,
     /// Where instances come from.
     platform: PlatformStatus,
     /// The proxies that take part.
@@ -47,6 +49,16 @@ pub(crate) struct Status {
     virtual_hosts: Option<String>,
     /// The gateways, by name.
     gateways: Vec<GatewaySummary>,
+}
+
+/// Where changes are kept.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StoreStatus {
+    /// `memory`, `sqlite` or `kubernetes`.
+    r#type: String,
+    /// Why changes cannot be stored at the moment.
+    #[schema(required = true)]
+    problem: Option<String>,
 }
 
 /// Where instances come from.
@@ -165,6 +177,7 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         healthy: problems.is_empty(),
         problems,
         warnings: warnings.collect(),
+        store: StoreStatus { r#type: app.context.info.store.clone(), problem: view.store_problem.clone() },
         platform: PlatformStatus {
             r#type: app.context.info.platform.clone(),
             complete: observation.complete,
@@ -192,7 +205,7 @@ fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String
             .push(format!("the platform cannot be read, what is shown is the last known state: {problem}"));
     }
     if let Some(problem) = &view.store_problem {
-        problems.push(format!("automatic changes cannot be stored: {problem}"));
+        problems.push(format!("changes cannot be stored: {problem}"));
     }
     for proxy in view.proxies.iter() {
         if proxy.revision < Some(view.config.revision) {

@@ -14,7 +14,7 @@ pub(super) async fn check(client: &Client) -> Result<(), Error> {
         print(&format!("FAIL  {line}\n      -> {mend}"))
     };
 
-    let info = match client.get("/info").await {
+    let status = match client.get("/status").await {
         Ok(answer) => answer.body,
         Err(error @ Error::Refused { status: 401 | 403, .. }) => {
             bad(&format!("the API refuses: {error}"), "give a token that may read")?;
@@ -22,13 +22,19 @@ pub(super) async fn check(client: &Client) -> Result<(), Error> {
         }
         Err(error) => return Err(error),
     };
-    good(&format!("the API answers at {}, version {}", client.server(), text(&info, "version")))?;
+    good(&format!("the API answers at {}, version {}", client.server(), text(&status, "version")))?;
     let own = env!("CARGO_PKG_VERSION");
-    if text(&info, "version") != own {
+    if text(&status, "version") != own {
         bad(&format!("this client is version {own}"), "use the client that belongs to the server")?;
     }
 
-    let status = client.get("/status").await?.body;
+    match status.get("store").and_then(|store| store.get("problem")).and_then(Value::as_str) {
+        Some(problem) => bad(
+            &format!("changes cannot be stored: {problem}"),
+            "until then changes are refused, and traffic goes on as it is",
+        )?,
+        None => good("changes can be stored")?,
+    }
     let platform = status.get("platform").unwrap_or(&Value::Null);
     match platform.get("problem").and_then(Value::as_str) {
         Some(problem) => bad(
@@ -54,6 +60,33 @@ pub(super) async fn check(client: &Client) -> Result<(), Error> {
             )?;
         } else {
             good(&format!("proxy {name} serves revision {revision}"))?;
+        }
+        for problem in proxy.get("problems").and_then(Value::as_array).into_iter().flatten() {
+            bad(
+                &format!("proxy {name}, gateway {}: {}", text(problem, "gateway"), text(problem, "problem")),
+                "free the port (it is tried again every second), or give the gateway another one",
+            )?;
+        }
+    }
+
+    for workload in client.get("/workloads").await?.body.as_array().into_iter().flatten() {
+        let name = text(workload, "name");
+        let failing = workload.get("instances").and_then(Value::as_array).into_iter().flatten();
+        let failing = failing.filter(|instance| text(instance, "state") == "back-off");
+        let failing: Vec<_> = failing.map(|instance| text(instance, "reason")).collect();
+        if let Some(problem) = workload.get("problem").and_then(Value::as_str) {
+            bad(&format!("workload {name}: {problem}"), "mend its manifest")?;
+        }
+        match failing.first() {
+            Some(reason) => bad(
+                &format!("workload {name}: {} of its instances do not stay up: {reason}", failing.len()),
+                &format!("see `vamp local logs {name}`"),
+            )?,
+            None => good(&format!(
+                "workload {name}: {} of {} instances are ready",
+                text(workload, "ready"),
+                text(workload, "replicas")
+            ))?,
         }
     }
 

@@ -24,6 +24,8 @@ const ATTEMPTS: usize = 5;
 /// Pause after a first failure of the store, for changes that nobody waits for; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a change that was refused because of the store is shown as a problem, unless one is stored before.
+const REFUSAL_SHOWN: Duration = Duration::from_secs(60);
 /// Old events go in small steps, so that no change waits long behind them.
 const PRUNE_PAUSE: Duration = Duration::from_secs(600);
 const PRUNE_STEP: Duration = Duration::from_secs(1);
@@ -35,6 +37,8 @@ pub(crate) struct Task {
     pub(crate) requests: mpsc::Receiver<Message>,
     pub(crate) observation: watch::Receiver<Arc<Observation>>,
     failure: Option<Failure>,
+    /// Why a change that somebody asked for could not be stored, and until when that is told.
+    refused: Option<(String, Timestamp)>,
     prune_at: Timestamp,
 }
 
@@ -54,7 +58,8 @@ impl Task {
         observation: watch::Receiver<Arc<Observation>>,
     ) -> Self {
         let prune_at = later(shared.clock.now(), PRUNE_STEP);
-        let task = Self { shared, settings, core, requests, observation, failure: None, prune_at };
+        let task =
+            Self { shared, settings, core, requests, observation, failure: None, refused: None, prune_at };
         task.publish(true);
         task
     }
@@ -86,7 +91,10 @@ impl Task {
                     }
                     Err(_) => platform_lives = false,
                 },
-                () = clock.sleep_until(wake) => self.follow().await,
+                () = clock.sleep_until(wake) => {
+                    self.forget_refusal();
+                    self.follow().await;
+                }
             }
             self.prune().await;
         }
@@ -99,7 +107,8 @@ impl Task {
             return now;
         }
         let retry = self.failure.as_ref().map(|failure| failure.retry_at);
-        let times = self.core.next_wake().into_iter().chain(retry).chain([self.prune_at]);
+        let shown = self.refused.as_ref().map(|(_, until)| *until);
+        let times = self.core.next_wake().into_iter().chain(retry).chain(shown).chain([self.prune_at]);
         times.min().unwrap_or(self.prune_at).max(now)
     }
 
@@ -127,6 +136,9 @@ impl Task {
                 }
                 Err(error) => {
                     tracing::warn!(%error, actor = request.actor, "a change is refused because the store fails");
+                    let until = later(self.shared.clock.now(), REFUSAL_SHOWN);
+                    self.refused = Some((error.to_string(), until));
+                    self.publish(false);
                     return Err(unavailable(&error));
                 }
             }
@@ -182,9 +194,12 @@ impl Task {
 
     /// First memory, then proxies and readers, then whoever follows events.
     fn take_over(&mut self, prepared: &mut Prepared, committed: Committed) -> Vec<crate::request::Outcome> {
-        if !prepared.commit.is_empty() && self.failure.take().is_some() {
-            tracing::info!("the store works again");
-            self.core.retry();
+        if !prepared.commit.is_empty() {
+            self.refused = None;
+            if self.failure.take().is_some() {
+                tracing::info!("the store works again");
+                self.core.retry();
+            }
         }
         let different = self.core.apply(prepared, committed.revision);
         self.publish(different);
@@ -204,6 +219,13 @@ impl Task {
             tracing::warn!(error = message, "the store fails; traffic goes on, changes wait");
         }
         self.failure = Some(Failure { message: message.to_owned(), retry_at, pause });
+    }
+
+    fn forget_refusal(&mut self) {
+        let now = self.shared.clock.now();
+        if self.refused.take_if(|(_, until)| *until <= now).is_some() {
+            self.publish(false);
+        }
     }
 
     async fn reload(&mut self) -> Result<(), StoreError> {
@@ -226,7 +248,8 @@ impl Task {
         if to_proxies {
             self.shared.acks.published(revision);
         }
-        let problem = self.failure.as_ref().map(|failure| failure.message.clone());
+        let failure = self.failure.as_ref().map(|failure| &failure.message);
+        let problem = failure.or(self.refused.as_ref().map(|(message, _)| message)).cloned();
         self.shared.view.rcu(|view| View {
             revision,
             gateways: shown.gateways.clone(),
@@ -267,6 +290,8 @@ fn later(now: Timestamp, pause: Duration) -> Timestamp {
 }
 
 fn unavailable(error: &StoreError) -> Refusal {
-    let message = format!("The change cannot be kept: {error}. Nothing was changed; try again.");
+    let error = error.to_string();
+    let message =
+        format!("The change cannot be kept, and nothing was changed: {}.", error.trim_end_matches('.'));
     Refusal::new(RefusalKind::Unavailable, "store", message)
 }

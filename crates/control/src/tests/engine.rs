@@ -212,6 +212,11 @@ async fn a_failing_store_refuses_users_and_automatic_changes_wait() {
     let refusal = running.put(&format!("{SHOP}sticky: route")).await.unwrap_err();
     assert_eq!((refusal.kind, refusal.code.as_str()), (RefusalKind::Unavailable, "store"));
     assert!(refusal.message().contains("no space left on device"), "{refusal}");
+    // Also when nothing but the user's change waits for the store, it is told, and not for ever.
+    let problem = running.control.view().store_problem.clone();
+    assert!(problem.is_some_and(|problem| problem.contains("no space left on device")));
+    running.clock.advance(Duration::from_secs(61));
+    running.until("the refusal to be old", |running| running.control.view().store_problem.is_none()).await;
 
     running.platform.send_replace(seen(vec![version("1", 1), version("2", 2)]));
     running.until("a problem that is shown", |running| running.control.view().store_problem.is_some()).await;

@@ -273,7 +273,7 @@ pub(super) fn explain(path: &Path, error: sqlx::Error) -> StoreError {
     };
     match code {
         Some(code) if code & 0xff == FULL || code == IO_SHARED_MEMORY_SIZE => StoreError::Full(format!(
-            "No room left for {file}. Nothing of this change was kept, what was stored before is safe; free some space and try again."
+            "No room left for {file}. What was stored before is safe; free some space and try again."
         )),
         Some(code) if matches!(code & 0xff, CORRUPT | NOT_A_DATABASE) => corrupt(path, &error.to_string()),
         Some(code) if code & 0xff == BUSY => StoreError::InUse(format!(
