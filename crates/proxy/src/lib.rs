@@ -43,6 +43,7 @@ mod worker;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -53,7 +54,7 @@ use model::name::{GatewayName, RoutePath};
 use routing::config::RoutingConfig;
 use routing::table::RoutingTable;
 use telemetry::Telemetry;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use access_log::AccessLogger;
@@ -72,6 +73,7 @@ pub struct Proxy {
     virtual_hosts: Option<SocketAddr>,
     address: IpAddr,
     shared: Arc<Shared>,
+    reported: watch::Receiver<Applied>,
 }
 
 /// Why a proxy could not start.
@@ -83,8 +85,8 @@ pub enum StartError {
     )]
     VirtualHosts(SocketAddr, #[source] io::Error),
     /// The access log.
-    #[error("cannot open the access log")]
-    AccessLog(#[source] io::Error),
+    #[error("cannot open the access log {}; choose another --access-log", .0.display())]
+    AccessLog(PathBuf, #[source] io::Error),
     /// A thread or its runtime.
     #[error("cannot start a worker thread")]
     Worker(#[source] io::Error),
@@ -146,19 +148,31 @@ impl Proxy {
         let log = settings
             .access_log
             .as_ref()
-            .map(AccessLogger::start)
-            .transpose()
-            .map_err(StartError::AccessLog)?;
+            .map(|log| {
+                let file = match log {
+                    AccessLog::File(file) => file.clone(),
+                    AccessLog::Stdout => PathBuf::from("-"),
+                };
+                AccessLogger::start(log).map_err(|error| StartError::AccessLog(file, error))
+            })
+            .transpose()?;
         let shared = Arc::new(Shared { settings: settings.clone(), log });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Worker)?;
         let current = Arc::new(ArcSwap::from_pointee(Table::default()));
-        let maintenance =
-            Maintenance::new(settings, Meters::new(telemetry), workers, Arc::clone(&current), virtual_hosts);
+        let (report, reported) = watch::channel(Applied { revision: 0, problems: Vec::new() });
+        let maintenance = Maintenance::new(
+            settings,
+            Meters::new(telemetry),
+            workers,
+            Arc::clone(&current),
+            virtual_hosts,
+            report,
+        );
         let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
-        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address, shared })
+        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address, shared, reported })
     }
 
     /// Puts a configuration in force. Returns when no request will any more be *sent* under an older one. If the future is dropped,
@@ -173,6 +187,11 @@ impl Proxy {
             // A drained proxy sends no requests at all.
             Err(_) => stopped(),
         }
+    }
+
+    /// What the table in force cannot do. Changes with every [`Proxy::apply`], and in between when a port that was taken is free.
+    pub fn reported(&self) -> watch::Receiver<Applied> {
+        self.reported.clone()
     }
 
     /// The table in force.

@@ -16,7 +16,7 @@ use model::name::GatewayName;
 use routing::config::RoutingConfig;
 use routing::decide::Dice;
 use routing::table::RoutingTable;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::health::{self, Healths, Which};
@@ -48,6 +48,8 @@ pub(crate) struct Maintenance {
     dice: Chance,
     bound: BTreeSet<u16>,
     problems: BTreeMap<u16, String>,
+    /// What the last table cannot do; changes also between two configurations.
+    reported: watch::Sender<Applied>,
 }
 
 impl Maintenance {
@@ -57,6 +59,7 @@ impl Maintenance {
         workers: Vec<mpsc::UnboundedSender<Message>>,
         current: Arc<ArcSwap<Table>>,
         virtual_hosts: Vec<std::net::TcpListener>,
+        reported: watch::Sender<Applied>,
     ) -> Self {
         Self {
             settings,
@@ -70,6 +73,7 @@ impl Maintenance {
             dice: Chance::new(),
             bound: BTreeSet::new(),
             problems: BTreeMap::new(),
+            reported,
         }
     }
 
@@ -119,7 +123,7 @@ impl Maintenance {
         self.resolver.learn(found);
         self.publish().await;
         health::check(&self.current.load(), Which::New, self.settings.limits.health_interval);
-        Applied { revision: self.config.revision, problems: self.problems() }
+        self.reported.borrow().clone()
     }
 
     /// Looks names up again, beside everything else: a name server that is slow must not hold up a change.
@@ -220,6 +224,7 @@ impl Maintenance {
         self.current.store(table);
         drop(previous);
         self.healths.prune();
+        self.reported.send_replace(Applied { revision: self.config.revision, problems: self.problems() });
     }
 
     fn problems(&self) -> Vec<(GatewayName, String)> {

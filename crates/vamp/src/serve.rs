@@ -136,11 +136,10 @@ impl Server {
             format!("cannot listen on {} for the API (--api-listen)", settings.api_listen)
         })?;
         let api = api_listener.local_addr().context("the API's address")?;
-        let store = Arc::new(
-            SqliteStore::open(&settings.data_dir, &settings.environment)
-                .await
-                .context("cannot open the store")?,
-        );
+        let store =
+            Arc::new(SqliteStore::open(&settings.data_dir, &settings.environment).await.with_context(
+                || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
+            )?);
 
         let workers = match settings.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -275,9 +274,22 @@ async fn follow(
     proxy: Proxy,
     mut published: tokio::sync::watch::Receiver<Arc<routing::config::RoutingConfig>>,
 ) {
-    while published.changed().await.is_ok() {
-        let config = published.borrow_and_update().clone();
-        let outcome = proxy.apply(config).await;
+    let mut reported = proxy.reported();
+    loop {
+        let outcome = tokio::select! {
+            changed = published.changed() => match changed {
+                Ok(()) => {
+                    let config = published.borrow_and_update().clone();
+                    proxy.apply(config).await
+                }
+                Err(_) => return,
+            },
+            // What it said in the answer to `apply` may hold no longer.
+            changed = reported.changed() => match changed {
+                Ok(()) => reported.borrow_and_update().clone(),
+                Err(_) => return,
+            },
+        };
         control.acknowledge(PROXY, outcome.revision, outcome.problems);
     }
 }
