@@ -14,6 +14,9 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
 
+/// More threads than any machine has cores for; each costs memory and a socket for every gateway.
+const MOST_WORKERS: usize = 1024;
+
 /// Settings of the server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Settings {
@@ -57,7 +60,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
     /// Worker threads of the proxy; 0 means one for each core
-    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N")]
+    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers)]
     pub(crate) workers: usize,
     /// File with tokens for the API, lines `ROLE NAME TOKEN`; roles: viewer, operator, admin. Without it the API is open
     #[arg(long, env = "VAMP_TOKEN_FILE", value_name = "FILE")]
@@ -68,7 +71,7 @@ pub(crate) struct Settings {
     /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
     #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allowed_host: Vec<String>,
-    /// File that gets one JSON line for each request; `-` for standard error
+    /// File that gets one JSON line for each request; `-` for standard output
     #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
     /// Window of the published metrics and health
@@ -192,6 +195,13 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     if from == 0 || from > to { Err(error()) } else { Ok(from..=to) }
 }
 
+fn workers(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(workers) if workers <= MOST_WORKERS => Ok(workers),
+        _ => Err(format!("write a number from 0 to {MOST_WORKERS}")),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     cli::duration(text)
 }
@@ -243,5 +253,6 @@ mod tests {
         assert!(message("workers: {a: 1}").contains("the setting 'workers' must be text"));
         assert!(message("route-retention: 30").contains("needs a unit"));
         assert!(message("a: [").contains("vamp.yaml"));
+        assert!(message("workers: 100000").contains("from 0 to 1024"));
     }
 }

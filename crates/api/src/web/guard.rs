@@ -116,8 +116,18 @@ fn check_host(parts: &Parts, security: &Security) -> Result<(), Failure> {
     if !security.loopback_only {
         return Ok(());
     }
-    let host = parts.headers.get(HOST).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    let Some(host) = host.or_else(|| parts.uri.authority().map(ToString::to_string)) else { return Ok(()) };
+    // All of them: which one counts is not for an attacker to choose.
+    let named = parts
+        .headers
+        .get_all(HOST)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    named
+        .chain(parts.uri.authority().map(ToString::to_string))
+        .try_for_each(|host| check_name(&host, security))
+}
+
+fn check_name(host: &str, security: &Security) -> Result<(), Failure> {
     let name = host
         .parse::<Authority>()
         .map_or_else(|_| String::new(), |authority| authority.host().to_ascii_lowercase());

@@ -117,6 +117,16 @@ fn hosts_on_loopback() {
         let got = admit_with("GET", "/", &[("host", host)], &security);
         assert_eq!(got.is_ok(), expected, "{host} {got:?}");
     }
+    // Several names are as good as the worst of them.
+    for (path, headers, expected) in [
+        ("/", &[("host", "localhost"), ("host", "evil.example")][..], false),
+        ("/", &[("host", "evil.example"), ("host", "localhost")], false),
+        ("http://evil.example/", &[("host", "localhost")], false),
+        ("http://localhost:8090/", &[("host", "localhost")], true),
+    ] {
+        let got = admit_with("GET", path, headers, &security);
+        assert_eq!(got.is_ok(), expected, "{path} {headers:?} {got:?}");
+    }
     let anywhere = Security { loopback_only: false, ..security };
     assert!(admit_with("GET", "/", &[("host", "evil.example")], &anywhere).is_ok());
 }
