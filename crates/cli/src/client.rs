@@ -46,6 +46,13 @@ impl Client {
         if !server.starts_with("http://") {
             return Err(Error::Usage(format!("--url '{server}' must begin with http://")));
         }
+        let token = connection.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
+        if token.is_some_and(|token| token.contains(|c: char| !c.is_ascii_graphic())) {
+            return Err(Error::Usage(
+                "the token holds blanks, line breaks or other characters that no token has; see --token and VAMP_TOKEN"
+                    .into(),
+            ));
+        }
         let base = match &connection.environment {
             Some(environment) => format!("{server}/{}/api/v1", segment(environment)),
             None => format!("{server}/api/v1"),
@@ -55,7 +62,7 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|e| Error::Failed(e.to_string()))?;
-        Ok(Self { http, base, server, token: connection.token.clone() })
+        Ok(Self { http, base, server, token: token.map(str::to_owned) })
     }
 
     /// Address of the server, without path.

@@ -19,6 +19,22 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Ends when nobody reads stdout any more, for verbs that otherwise only notice with their next line. Never when that cannot be told.
+pub(crate) async fn closed() {
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+    #[expect(
+        deprecated,
+        reason = "unsound only for types whose descriptor may change or close while registered; stdout stays"
+    )]
+    let Ok(out) = AsyncFd::try_with_interest(std::io::stdout(), Interest::ERROR) else {
+        return std::future::pending().await;
+    };
+    if out.ready(Interest::ERROR).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 /// Talk: progress and receipts, on stderr. Nobody there is fine.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

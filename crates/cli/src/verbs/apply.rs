@@ -1,6 +1,7 @@
 //! `apply`, `diff`, `delete`, `edit`: whole documents.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reqwest::Method;
@@ -32,16 +33,85 @@ pub(crate) fn receipt(answer: &Answer) -> String {
     }
 }
 
-async fn put(client: &Client, document: &Document, change: &Change) -> Result<Answer, Error> {
-    let path = path_of(document.kind, &document.name);
-    let call = Call {
-        method: Method::PUT,
-        path: &path,
-        body: Some(document.text.clone()),
-        if_match: None,
-        change: Some(change),
-    };
-    client.call(call).await
+/// Most bytes of documents in one request: the API takes 1 MiB.
+const MOST_BYTES: usize = 900 << 10;
+
+/// Writes documents in one change: all of them or none. One alone goes by itself, as written, so that positions in messages are
+/// right. Only more than fit into one request go in several changes, each whole.
+async fn put(
+    client: &Client,
+    documents: &[Document],
+    change: &Change,
+    mut done: impl FnMut(&Document, Answer) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if let [document] = documents {
+        let path = path_of(document.kind, &document.name);
+        let answer = write(client, &path, document.text.clone(), change)
+            .await
+            .inspect_err(|_| say(&whereabouts(document)))?;
+        return done(document, answer);
+    }
+    let mut rest = documents;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fit = rest.iter().take_while(|document| {
+            bytes += document.text.len();
+            bytes <= MOST_BYTES
+        });
+        let (part, later) = rest.split_at(fit.count().max(1));
+        rest = later;
+        let items = part.iter().map(|document| document.item.clone()).collect();
+        let answer = write(client, "", Value::Array(items).to_string(), change)
+            .await
+            .map_err(|error| located(error, part))?;
+        let bodies = answer.body.as_array().cloned().unwrap_or_default();
+        for (document, body) in part.iter().zip(bodies) {
+            done(document, Answer { body, ..answer.clone() })?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(client: &Client, path: &str, body: String, change: &Change) -> Result<Answer, Error> {
+    client
+        .call(Call { method: Method::PUT, path, body: Some(body), if_match: None, change: Some(change) })
+        .await
+}
+
+fn whereabouts(document: &Document) -> String {
+    format!("{} ({}/{}):", document.origin, singular(document.kind), document.name)
+}
+
+/// Says which file is meant. Positions go: they are those in the request, which nobody wrote.
+fn located(mut error: Error, documents: &[Document]) -> Error {
+    if let Error::Refused { message, problems, .. } = &mut error {
+        let meant =
+            |document: &&Document| message.starts_with(&format!("{}/{}: ", document.kind, document.name));
+        match documents.iter().find(meant) {
+            Some(document) => say(&whereabouts(document)),
+            None => say("nothing was changed:"),
+        }
+        for problem in problems.iter_mut().filter_map(Value::as_object_mut) {
+            problem.remove("position");
+        }
+    }
+    error
+}
+
+/// Passive artifacts first: gateways may refer to them.
+fn in_order(documents: Vec<Document>) -> Vec<Document> {
+    let (gateways, passive): (Vec<_>, Vec<_>) = documents.into_iter().partition(|d| d.kind == "gateways");
+    passive.into_iter().chain(gateways).collect()
+}
+
+/// What is there now, in the order of the documents.
+async fn present(client: &Client, documents: &[Document]) -> Result<Vec<Option<Value>>, Error> {
+    let mut bodies = Vec::with_capacity(documents.len());
+    for document in documents {
+        let answer = client.find(&path_of(document.kind, &document.name)).await?;
+        bodies.push(answer.map(|answer| answer.body));
+    }
+    Ok(bodies)
 }
 
 pub(super) async fn apply(
@@ -50,25 +120,13 @@ pub(super) async fn apply(
     change: &Change,
     output: Output,
 ) -> Result<(), Error> {
-    let documents = documents::read(files)?;
-    // All documents are checked before the first one is written, so that a bad one late in a file changes nothing.
-    if documents.len() > 1 {
-        let dry = Change { dry_run: true, ..change.clone() };
-        for document in documents.iter().filter(|d| d.kind != "gateways") {
-            put(client, document, &dry).await.inspect_err(|_| say(&format!("in {}:", document.origin)))?;
-        }
-    }
+    let documents = in_order(documents::read(files)?);
+    let mut before = present(client, &documents).await?.into_iter();
     let mut results = Vec::new();
-    // Passive artifacts first: gateways may refer to them.
-    let (gateways, passive): (Vec<_>, Vec<_>) = documents.iter().partition(|d| d.kind == "gateways");
-    for document in passive.into_iter().chain(gateways) {
-        let before = client.find(&path_of(document.kind, &document.name)).await?;
-        let answer = put(client, document, change).await.inspect_err(|_| {
-            say(&format!("{} ({}/{}):", document.origin, singular(document.kind), document.name))
-        })?;
-        let verb = match &before {
+    put(client, &documents, change, |document, answer| {
+        let verb = match before.next().flatten() {
             None => "created",
-            Some(before) if before.body == answer.body => "unchanged",
+            Some(before) if before == answer.body => "unchanged",
             Some(_) => "configured",
         };
         let dry = if change.dry_run { " (dry run)" } else { "" };
@@ -77,7 +135,9 @@ pub(super) async fn apply(
             Format::Table | Format::Wide => print(&line)?,
             _ => results.push((document.kind, answer.body)),
         }
-    }
+        Ok(())
+    })
+    .await?;
     let texts: Vec<String> =
         results.iter().filter_map(|(kind, body)| structured(output.output, kind, body)).collect();
     if texts.is_empty() {
@@ -89,10 +149,10 @@ pub(super) async fn apply(
 pub(super) async fn diff(client: &Client, files: &[PathBuf]) -> Result<(), Error> {
     let mut differs = false;
     let dry = Change { dry_run: true, no_wait: true, timeout: std::time::Duration::ZERO, reason: None };
-    for document in documents::read(files)? {
-        let before = client.find(&path_of(document.kind, &document.name)).await?;
-        let after = put(client, &document, &dry).await?;
-        let old = before.map(|answer| model::yaml::to_string(&answer.body)).unwrap_or_default();
+    let documents = in_order(documents::read(files)?);
+    let mut before = present(client, &documents).await?.into_iter();
+    put(client, &documents, &dry, |document, after| {
+        let old = before.next().flatten().map(|body| model::yaml::to_string(&body)).unwrap_or_default();
         let new = model::yaml::to_string(&after.body);
         let title = format!("{}/{}", singular(document.kind), document.name);
         let text = unified(&old, &new, &title);
@@ -100,7 +160,9 @@ pub(super) async fn diff(client: &Client, files: &[PathBuf]) -> Result<(), Error
             differs = true;
             print(&text)?;
         }
-    }
+        Ok(())
+    })
+    .await?;
     if differs { Err(Error::Failed("there are differences".into())) } else { Ok(()) }
 }
 
@@ -158,10 +220,20 @@ pub(super) async fn edit(
     loop {
         std::fs::write(file.path(), format!("{complaint}{text}"))?;
         run_editor(file.path())?;
-        let edited = std::fs::read_to_string(file.path())?;
+        let edited = std::fs::read_to_string(file.path()).map_err(|error| {
+            Error::Failed(format!("cannot read what the editor left, nothing was changed: {error}"))
+        })?;
         let edited: String = edited.split_inclusive('\n').skip_while(|line| line.starts_with("# ")).collect();
-        if edited.trim().is_empty() || edited == original || (!complaint.is_empty() && edited == text) {
+        if edited.trim().is_empty() || edited == original {
             return print(&format!("{}/{name} unchanged", singular(kind)));
+        }
+        if !complaint.is_empty() && edited == text {
+            let kept = keep(file)?;
+            return Err(Error::Failed(format!(
+                "{}/{name} unchanged: the text was refused; it is kept in {}",
+                singular(kind),
+                kept.display()
+            )));
         }
         text = edited;
         let call = Call {
@@ -174,13 +246,15 @@ pub(super) async fn edit(
         match client.call(call).await {
             Ok(answer) => return print(&format!("{}/{name} edited{}", singular(kind), receipt(&answer))),
             Err(Error::Refused { status: 412, .. }) => {
-                let kept = file.into_temp_path().keep().map_err(|e| Error::Failed(e.to_string()))?;
+                let kept = keep(file)?;
                 return Err(Error::Failed(format!(
                     "{}/{name} was changed by somebody else meanwhile; your text is kept in {}",
                     singular(kind),
                     kept.display()
                 )));
             }
+            // Nobody is there to mend it: the same script would only make the same mistake again.
+            Err(error @ Error::Refused { .. }) if !std::io::stdin().is_terminal() => return Err(error),
             Err(Error::Refused { message, problems, .. }) => {
                 complaint = format!("# {}\n", message.replace('\n', " "));
                 for problem in problems.iter().filter(|p| p.get("path").is_some_and(Value::is_string)) {
@@ -193,7 +267,12 @@ pub(super) async fn edit(
     }
 }
 
-fn run_editor(file: &std::path::Path) -> Result<(), Error> {
+/// Leaves the file where it is.
+fn keep(file: tempfile::NamedTempFile) -> Result<PathBuf, Error> {
+    file.into_temp_path().keep().map_err(|error| Error::Failed(error.to_string()))
+}
+
+fn run_editor(file: &Path) -> Result<(), Error> {
     let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".into());
     let mut words = editor.split_whitespace();
     let program = words.next().unwrap_or("vi");

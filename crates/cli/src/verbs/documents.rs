@@ -19,6 +19,8 @@ pub(crate) struct Document {
     pub(crate) name: String,
     /// What is sent: the text as written when the file holds one document, so that positions in messages are right.
     pub(crate) text: String,
+    /// The same read, with its kind: an item of a list of documents.
+    pub(crate) item: Value,
 }
 
 /// Reads every document of the given files in order; a directory stands for its `.yaml`, `.yml` and `.json` files.
@@ -78,7 +80,7 @@ fn split(origin: &str, text: &str) -> Result<Vec<Document>, Error> {
             value => vec![value],
         };
         let whole = single && items.len() == 1;
-        for item in items {
+        for mut item in items {
             let word = item.get("kind").and_then(Value::as_str).unwrap_or("gateways");
             if item.get("apiVersion").is_some() {
                 return Err(Error::Failed(format!(
@@ -94,7 +96,10 @@ fn split(origin: &str, text: &str) -> Result<Vec<Document>, Error> {
             };
             let text =
                 if whole && !text.trim_start().starts_with('[') { text.to_owned() } else { item.to_string() };
-            documents.push(Document { origin: origin.clone(), kind, name, text });
+            if let Some(map) = item.as_object_mut() {
+                map.insert("kind".into(), kind.into());
+            }
+            documents.push(Document { origin: origin.clone(), kind, name, text, item });
         }
     }
     Ok(documents)

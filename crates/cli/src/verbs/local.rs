@@ -74,7 +74,16 @@ pub(super) fn table(workloads: &[&Value]) -> String {
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .map(|i| format!("{} ({}, {})", text(i, "name"), text(i, "ip"), text(i, "state")))
+            .map(|i| {
+                let why = i.get("reason").and_then(Value::as_str).map(|why| format!(": {why}"));
+                format!(
+                    "{} ({}, {}{})",
+                    text(i, "name"),
+                    text(i, "ip"),
+                    text(i, "state"),
+                    why.unwrap_or_default()
+                )
+            })
             .collect();
         grid.row(vec![
             text(workload, "name"),

@@ -15,6 +15,14 @@ use crate::args::{Connection, RouteVerb, Verb};
 use crate::client::Client;
 use crate::error::Error;
 
+/// Follows until somebody stops it, or nobody reads any more.
+async fn while_read(follow: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    tokio::select! {
+        result = follow => result,
+        () = crate::output::closed() => Err(Error::OutputClosed),
+    }
+}
+
 /// A kind of artifact as it is written on the command line, as the API's plural.
 fn kind(word: &str) -> Result<&'static str, Error> {
     Ok(match word.to_ascii_lowercase().as_str() {
@@ -48,7 +56,8 @@ pub(crate) async fn run(verb: Verb, connection: Connection, whole: clap::Command
         }
         Verb::Edit { kind: word, name, change } => apply::edit(&client, kind(&word)?, &name, &change).await,
         Verb::Get { kind: word, name, watch, output } => {
-            get::get(&client, kind(&word)?, name.as_deref(), watch, output.output).await
+            let get = get::get(&client, kind(&word)?, name.as_deref(), watch, output.output);
+            if watch { while_read(get).await } else { get.await }
         }
         Verb::Describe { kind: word, name } => get::describe(&client, kind(&word)?, &name).await,
         Verb::Weight { gateway, weights, change, output } => {
@@ -68,9 +77,13 @@ pub(crate) async fn run(verb: Verb, connection: Connection, whole: clap::Command
         }
         Verb::Events { watch, tag, kind, gateway, limit, output } => {
             let filter = events::Filter { tag, kind, gateway, limit };
-            events::events(&client, filter, watch, output.output).await
+            let events = events::events(&client, filter, watch, output.output);
+            if watch { while_read(events).await } else { events.await }
         }
-        Verb::Top { gateway, once } => top::top(&client, gateway.as_deref(), once).await,
+        Verb::Top { gateway, once } => {
+            let top = top::top(&client, gateway.as_deref(), once);
+            if once { top.await } else { while_read(top).await }
+        }
         Verb::Status { timeout, output } => status::status(&client, timeout, output.output).await,
         Verb::Check => check::check(&client).await,
         Verb::Local(verb) => local::run(&client, verb).await,
