@@ -221,13 +221,14 @@ impl Vamp {
 
     /// Runs a verb of the client against this server.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_vamp"))
-            .args(arguments)
-            .env("VAMP_URL", &self.api)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output()
-            .expect("the binary runs")
+        self.cli_command(arguments).output().expect("the binary runs")
+    }
+
+    /// The same, to be changed before it runs.
+    pub(crate) fn cli_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
+        command.args(arguments).env("VAMP_URL", &self.api).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
     }
 }
 
