@@ -122,7 +122,7 @@ async fn the_client_is_a_good_neighbour_of_other_programs() {
     let help = |arguments: &[&str]| String::from_utf8_lossy(&vamp.cli(arguments).stdout).into_owned();
     assert!(help(&["--help"]).contains("Move traffic"), "{}", help(&["--help"]));
     assert!(
-        help(&["status", "--help"]).starts_with("Is everything healthy?"),
+        help(&["status", "--help"]).starts_with("Say whether everything is healthy"),
         "{}",
         help(&["status", "--help"])
     );
