@@ -136,6 +136,10 @@ impl Server {
             format!("cannot listen on {} for the API (--api-listen)", settings.api_listen)
         })?;
         let api = api_listener.local_addr().context("the API's address")?;
+        // Else every gateway would be refused one by one, for want of a port.
+        drop(TcpListener::bind((settings.gateway_address, 0)).await.with_context(|| {
+            format!("cannot open gateway ports on {} (--gateway-address)", settings.gateway_address)
+        })?);
         let store =
             Arc::new(SqliteStore::open(&settings.data_dir, &settings.environment).await.with_context(
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),

@@ -31,6 +31,41 @@ async fn a_port_that_is_taken_is_told_and_served_once_it_is_free() {
     assert!(vamp.cli(&["check"]).status.success());
 }
 
+#[test]
+fn what_cannot_work_is_refused_at_the_start_and_names_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("data");
+    let check = |flag: &str, value: &str| {
+        let mut flags = vec![
+            ("--api-listen", "127.0.0.1:0"),
+            ("--virtual-host-listen", "127.0.0.1:0"),
+            ("--data-dir", folder.path().to_str().unwrap()),
+        ];
+        flags.retain(|(name, _)| *name != flag);
+        flags.push((flag, value));
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vamp"));
+        let output =
+            command.arg("serve").args(flags.iter().flat_map(|(name, value)| [name, value])).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_ne!(output.status.code(), Some(0), "{flag} {value}: {text}");
+        assert!(text.contains(flag) && text.contains(value), "{flag} {value}: {text}");
+        assert!(output.stdout.is_empty(), "{flag} {value} is announced");
+    };
+    check("--api-listen", &taken);
+    check("--virtual-host-listen", &taken);
+    check("--api-listen", "0.0.0.0:0");
+    check("--gateway-address", "192.0.2.7");
+    check("--data-dir", below.to_str().unwrap());
+    check("--access-log", below.to_str().unwrap());
+    check("--workers", "100000");
+    check("--gateway-selector", "label(");
+    check("--token-file", below.to_str().unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_documents_are_applied_whole_or_not_at_all() {
     let vamp = Vamp::start().await;
