@@ -129,7 +129,12 @@ impl Server {
             );
         }
         let filter = Selector::parse(&settings.gateway_selector).map_err(|error| {
-            anyhow::anyhow!("--gateway-selector, at character {}: {}", error.offset + 1, error.message)
+            anyhow::anyhow!(
+                "--gateway-selector '{}', at character {}: {}",
+                settings.gateway_selector,
+                error.offset + 1,
+                error.message
+            )
         })?;
         // Addresses first: what cannot be bound must not touch the data.
         let api_listener = TcpListener::bind(settings.api_listen).await.with_context(|| {
