@@ -8,6 +8,8 @@ use model::gateway::{GatewayDocument, GatewayView};
 use model::name::GatewayName;
 use model::problem::{Problem, Problems};
 
+use crate::state::PlatformService;
+
 /// A change with who asks for it and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -49,6 +51,14 @@ pub enum Change {
     Evict {
         /// The gateway.
         gateway: GatewayName,
+    },
+    /// The platform has, moved or removed the service of a gateway. Fine when the gateway is gone; no change when it is
+    /// known already.
+    Service {
+        /// The gateway.
+        gateway: GatewayName,
+        /// What there is.
+        service: PlatformService,
     },
     /// Writes a passive artifact.
     Artifact {

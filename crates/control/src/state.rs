@@ -124,6 +124,27 @@ pub struct Sighting {
     /// What deserves attention; each is an event when it arises.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// The gateway's own service on the platform.
+    #[serde(default, skip_serializing_if = "PlatformService::is_unknown")]
+    pub service: PlatformService,
+}
+
+/// What the platform says about the service that it gives a gateway (a Kubernetes Service).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PlatformService {
+    /// Where it is reached; `None` while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<ServiceAddress>,
+    /// True when something that is not Vamp's has its name (R40).
+    #[serde(default)]
+    pub blocked: bool,
+}
+
+impl PlatformService {
+    /// True while nothing is known of it.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Sighting {
@@ -176,6 +197,8 @@ pub enum WarningKind {
     NoPort,
     /// Captures in different places made the same route (R21).
     MergedGroups,
+    /// A service that is not Vamp's has the name of the gateway's (R40).
+    ForeignService,
 }
 
 impl Warning {
@@ -185,6 +208,7 @@ impl Warning {
             WarningKind::SeveralTargets => "several-targets",
             WarningKind::NoPort => "no-port",
             WarningKind::MergedGroups => "merged-groups",
+            WarningKind::ForeignService => "foreign-service",
         }
     }
 
@@ -201,6 +225,9 @@ impl Warning {
             WarningKind::MergedGroups => format!(
                 "instances{route} have the same captured texts in different labels and share one route: capture label keys too, as in label((a))((.*))"
             ),
+            WarningKind::ForeignService => "a Service that is not Vamp's has the name that the gateway's own would have, and was left alone: \
+                 rename the gateway, or delete that Service"
+                .to_owned(),
         }
     }
 }

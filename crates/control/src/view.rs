@@ -10,6 +10,8 @@ use model::name::GatewayName;
 use model::percent::Percent;
 use routing::config::RoutingConfig;
 
+use crate::state::PlatformService;
+
 /// Everything that can be read, at one moment. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -61,6 +63,8 @@ pub struct Entry {
     pub instances: Vec<Counts>,
     /// What deserves attention.
     pub warnings: Vec<String>,
+    /// What the platform says about the gateway's service.
+    pub service: PlatformService,
     /// Part of every sticky cookie; rises with every eviction (R31).
     pub sticky_generation: u32,
 }

@@ -332,6 +332,7 @@ impl Core {
             absent: show::absent(gateway),
             instances: gateway.live.routes.iter().map(|route| count(&route.path)).collect(),
             warnings: gateway.sighted.warnings.iter().map(|warning| warning.message()).collect(),
+            service: gateway.sighted.service.clone(),
             sticky_generation: gateway.live.sticky_generation,
         }
     }

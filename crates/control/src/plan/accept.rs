@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::{Rules, chains, claims, diff, routes};
 use crate::request::{Change, Mode, Part, Refusal, RefusalKind, Request};
-use crate::state::{Gateway, GatewayState, Sighting, State, Written};
+use crate::state::{Gateway, GatewayState, PlatformService, Sighting, State, Written};
 use crate::view::StoredArtifact;
 
 /// A state with the changes of a request in it, not yet reconciled with the platform.
@@ -119,7 +119,7 @@ impl Work<'_> {
         let rank = |part: &Part| match part.change {
             Change::Artifact { .. } => Some(0),
             Change::Gateway { .. } => Some(1),
-            Change::Evict { .. } => Some(2),
+            Change::Evict { .. } | Change::Service { .. } => Some(2),
             Change::DeleteGateway(_) => Some(3),
             Change::DeleteArtifact { .. } => Some(4),
             Change::Many(_) | Change::Events(_) => None,
@@ -150,6 +150,7 @@ impl Work<'_> {
             Change::Gateway { document, mode } => self.put_gateway(document, *mode, body),
             Change::DeleteGateway(name) => self.delete_gateway(name),
             Change::Evict { gateway } => self.evict(gateway),
+            Change::Service { gateway, service } => Ok(self.service(gateway, service)),
             Change::Artifact { artifact, mode } => self.put_artifact(artifact, *mode, body),
             Change::DeleteArtifact { kind, name } => self.delete_artifact(*kind, name),
             Change::Many(_) | Change::Events(_) => Err(Refusal::new(
@@ -239,6 +240,16 @@ impl Work<'_> {
         });
         self.draft.gateways.insert(name.clone());
         Ok(Done::Gateway(name.clone()))
+    }
+
+    /// What the platform says about the gateway's service. Not an edit: it has no archive event and leaves the version alone.
+    fn service(&mut self, name: &GatewayName, service: &PlatformService) -> Done {
+        let Some(gateway) = self.draft.state.gateways.get_mut(name) else { return Done::Deleted(false) };
+        if gateway.sighted.service != *service {
+            Arc::make_mut(&mut gateway.sighted).service = service.clone();
+            self.draft.gateways.insert(name.clone());
+        }
+        Done::Gateway(name.clone())
     }
 
     fn put_artifact(&mut self, artifact: &Artifact, mode: Mode, body: Option<&str>) -> Result<Done, Refusal> {
@@ -344,7 +355,9 @@ impl Work<'_> {
 fn subject(change: &Change) -> String {
     match change {
         Change::Gateway { document, .. } => format!("gateways/{}", document.name),
-        Change::DeleteGateway(name) | Change::Evict { gateway: name } => format!("gateways/{name}"),
+        Change::DeleteGateway(name)
+        | Change::Evict { gateway: name }
+        | Change::Service { gateway: name, .. } => format!("gateways/{name}"),
         Change::Artifact { artifact, .. } => format!("{}/{}", artifact.kind().as_str(), artifact.name),
         Change::DeleteArtifact { kind, name } => format!("{}/{name}", kind.as_str()),
         Change::Many(_) | Change::Events(_) => String::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use model::event::NewEvent;
+use model::gateway::ServiceAddress;
 use model::name::{GatewayName, RoutePath};
 use routing::config::TargetConfig;
 use serde_json::{Map, Value, json};
@@ -64,6 +65,11 @@ pub fn diff(
         }
     }
     if let Some(after) = after {
+        let address = |gateway: &Gateway| gateway.sighted.service.address.clone();
+        let (was, is) = (before.and_then(address), address(after));
+        if was != is {
+            changes.push(Found::gateway("gateway:serviceupdated", service(was), service(is)));
+        }
         let known = before.map_or(&[][..], |before| &before.sighted.warnings);
         for warning in after.sighted.warnings.iter().filter(|warning| !known.contains(warning)) {
             changes.push(Found {
@@ -148,6 +154,10 @@ fn compare_settings<'a>(
         };
         changes.push(Found::route(path, &format!("{setting}{what}"), Value::from(was), Value::from(is)));
     }
+}
+
+fn service(address: Option<ServiceAddress>) -> Value {
+    address.map_or(Value::Null, |address| json!({"host": address.host, "port": address.port}))
 }
 
 fn names(targets: &[TargetConfig]) -> Value {

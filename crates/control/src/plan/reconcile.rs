@@ -52,7 +52,14 @@ pub fn reconcile(
         },
         None => work.explicit(gateway, state, matches, rules),
     }
-    let Work { live, mut sighted, warnings, counts, wake_at } = work;
+    let Work { live, mut sighted, mut warnings, counts, wake_at } = work;
+    sighted.service = gateway.sighted.service.clone();
+    let blocked = Warning { kind: WarningKind::ForeignService, route: None };
+    if sighted.service.blocked {
+        warnings.insert(blocked);
+    } else {
+        warnings.remove(&blocked);
+    }
     sighted.warnings = warnings.into_iter().collect();
     let mut gateway = gateway.clone();
     replace(&mut gateway.live, live);

@@ -12,7 +12,7 @@ use crate::state::{Gateway, LiveRoute};
 
 /// The document that reads show: declared and live halves merged (section 4).
 pub fn view(name: &GatewayName, gateway: &Gateway, rules: &Rules) -> GatewayView {
-    let (declared, live) = (&gateway.declared, &gateway.live);
+    let (declared, live, sighted) = (&gateway.declared, &gateway.live, &gateway.sighted);
     let derived = || ServiceAddress {
         host: targets::reachable(rules.gateway_address).to_string(),
         port: Port::assigned(live.port.number(), live.port.protocol()),
@@ -20,7 +20,7 @@ pub fn view(name: &GatewayName, gateway: &Gateway, rules: &Rules) -> GatewayView
     GatewayView {
         name: name.clone(),
         metadata: declared.metadata.clone(),
-        service: live.service.clone().unwrap_or_else(derived),
+        service: live.service.clone().or_else(|| sighted.service.address.clone()).unwrap_or_else(derived),
         deployed: deployed(name, gateway),
         port: live.port,
         sticky: declared.sticky,

@@ -1,9 +1,12 @@
 //! Section 19: what is told, exactly once, after it is stored.
 
+use model::gateway::ServiceAddress;
+use model::port::{Port, Protocol};
 use serde_json::json;
 
 use super::world::{SHOP, World, document, name, pod};
 use crate::request::{Change, Mode, Request};
+use crate::state::PlatformService;
 
 /// Events of one step, shortened.
 fn told(world: &mut World, step: impl FnOnce(&mut World)) -> Vec<String> {
@@ -150,4 +153,46 @@ fn published_events_are_answered_as_stored() {
     let crate::Outcome::Events(events) = &outcomes[0] else { panic!("events") };
     assert!(!events[0].id.is_empty() && events[0].tags.contains("note"));
     assert_eq!(world.core.revision(), 0, "events alone make no revision");
+}
+
+/// R40: the platform's word about a gateway's service is shown and told once, and is no edit.
+#[test]
+fn the_service_of_a_gateway_comes_moves_and_is_blocked() {
+    let mut world = World::shop(&["1"]);
+    let service = |address: Option<(&str, u16)>, blocked| Change::Service {
+        gateway: name("shop"),
+        service: PlatformService {
+            address: address.map(|(host, port)| ServiceAddress {
+                host: host.into(),
+                port: Port::assigned(port, Protocol::Http),
+            }),
+            blocked,
+        },
+    };
+    let first = service(Some(("10.96.0.7", 30_080)), false);
+    assert_eq!(told(&mut world, |w| drop(w.change(first.clone()))), ["gateway:serviceupdated"]);
+    assert_eq!(
+        world.entry("shop").view.to_json()["service"],
+        json!({"host": "10.96.0.7", "port": "30080/http"})
+    );
+    let revision = world.core.revision();
+    assert_eq!(told(&mut world, |w| drop(w.change(first))), [""; 0]);
+    assert_eq!(world.core.revision(), revision, "the same again is no change");
+    assert_eq!(told(&mut world, |w| w.version("2"))[0], "route:added routes:(2)");
+    assert_eq!(world.entry("shop").view.service.host, "10.96.0.7", "kept when targets come");
+    let version = world.entry("shop").version;
+
+    let blocked = service(None, true);
+    assert_eq!(
+        told(&mut world, |w| drop(w.change(blocked))),
+        ["gateway:serviceupdated", "warning:foreign-service"]
+    );
+    assert!(world.entry("shop").warnings.iter().any(|warning| warning.contains("not Vamp's")));
+    assert_eq!(told(&mut world, |w| drop(w.change(service(None, false)))), [""; 0]);
+    assert!(world.entry("shop").warnings.is_empty());
+    assert_eq!(world.entry("shop").view.service.host, "127.0.0.1");
+    assert_eq!(world.entry("shop").version, version, "no edit");
+
+    let gone = Change::Service { gateway: name("nobody"), service: PlatformService::default() };
+    assert_eq!(told(&mut world, |w| drop(w.change(gone))), [""; 0]);
 }
