@@ -117,20 +117,55 @@ fn names(line: &str, path: &str) -> bool {
 #[test]
 fn arrows_point_down() {
     let forbidden = [
-        ("model", vec!["routing", "control", "store", "proxy", "telemetry", "api", "cli", "local", "vamp"]),
-        ("routing", vec!["control", "store", "proxy", "telemetry", "api", "cli", "local", "vamp"]),
-        ("proxy", vec!["control", "store", "api", "cli", "local", "vamp"]),
-        ("telemetry", vec!["control", "store", "proxy", "api", "cli", "local", "vamp"]),
-        ("control", vec!["proxy", "api", "cli", "local", "vamp"]),
-        ("store", vec!["routing", "control", "proxy", "api", "cli", "local", "vamp"]),
-        ("local", vec!["routing", "control", "store", "proxy", "api", "cli", "vamp"]),
-        ("cli", vec!["routing", "control", "store", "proxy", "telemetry", "api", "local", "vamp"]),
-        ("api", vec!["proxy", "cli", "local", "vamp"]),
+        (
+            "model",
+            vec![
+                "routing",
+                "control",
+                "store",
+                "proxy",
+                "telemetry",
+                "api",
+                "cli",
+                "local",
+                "kubernetes",
+                "vamp",
+            ],
+        ),
+        (
+            "routing",
+            vec!["control", "store", "proxy", "telemetry", "api", "cli", "local", "kubernetes", "vamp"],
+        ),
+        ("proxy", vec!["control", "store", "api", "cli", "local", "kubernetes", "vamp"]),
+        ("telemetry", vec!["control", "store", "proxy", "api", "cli", "local", "kubernetes", "vamp"]),
+        ("control", vec!["proxy", "api", "cli", "local", "kubernetes", "vamp"]),
+        ("store", vec!["routing", "control", "proxy", "api", "cli", "local", "kubernetes", "vamp"]),
+        ("local", vec!["routing", "control", "store", "proxy", "api", "cli", "kubernetes", "vamp"]),
+        (
+            "kubernetes",
+            vec!["routing", "control", "store", "proxy", "telemetry", "api", "cli", "local", "vamp"],
+        ),
+        (
+            "cli",
+            vec!["routing", "control", "store", "proxy", "telemetry", "api", "local", "kubernetes", "vamp"],
+        ),
+        ("api", vec!["proxy", "cli", "local", "kubernetes", "vamp"]),
     ];
     for (package, banned) in forbidden {
         let found: Vec<String> =
             dependencies(package).into_iter().filter(|d| banned.contains(&d.as_str())).collect();
         assert!(found.is_empty(), "{package} must not know {found:?}");
+    }
+}
+
+/// One crate speaks to clusters; the others speak of instances and gateways.
+#[test]
+fn only_kubernetes_knows_the_kube_library() {
+    for entry in fs::read_dir(root().join("crates")).expect("crates/").flatten() {
+        let manifest = fs::read_to_string(entry.path().join("Cargo.toml")).expect("a manifest");
+        let knows =
+            manifest.lines().any(|line| line.starts_with("kube.") || line.starts_with("k8s-openapi."));
+        assert_eq!(knows, entry.file_name() == "kubernetes", "{}", entry.path().display());
     }
 }
 

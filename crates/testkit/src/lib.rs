@@ -1,5 +1,6 @@
-//! Helpers for tests: connections that speak byte by byte, and fake targets on loopback.
+//! Helpers for tests: connections that speak byte by byte, fake targets on loopback, and a fake Kubernetes API server.
 
+pub mod cluster;
 pub mod target;
 pub mod wire;
 
