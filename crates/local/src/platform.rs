@@ -125,6 +125,11 @@ impl Platform {
         self.inner.observation.clone()
     }
 
+    /// Namespace of objects that name none.
+    pub fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
     /// Takes in manifests (YAML or JSON, several documents, Lists) and keeps them across restarts. All or nothing.
     /// Returns once they are in force: replicas are being started.
     ///

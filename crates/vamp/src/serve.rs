@@ -8,6 +8,8 @@
 
 mod adapters;
 mod memory;
+mod platform;
+mod services;
 mod tokens;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -18,7 +20,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use control::Control;
 use jiff::Timestamp;
-use local::Platform;
 use model::selector::Selector;
 use proxy::Proxy;
 use serde_json::json;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
 /// Name of the proxy in this process, in receipts and `status`.
@@ -119,7 +121,7 @@ impl Server {
     ///
     /// # Errors
     /// What could not be started, and what to do about it.
-    pub(crate) async fn start(settings: Settings, applied: Applied) -> anyhow::Result<Self> {
+    pub(crate) async fn start(settings: Settings, mut applied: Applied) -> anyhow::Result<Self> {
         let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
         if tokens.is_empty() && !settings.api_listen.ip().is_loopback() {
             anyhow::bail!(
@@ -128,10 +130,14 @@ impl Server {
                 settings.api_listen
             );
         }
-        let filter = Selector::parse(&settings.gateway_selector).map_err(|error| {
+        let selector = settings.gateway_selector.clone().unwrap_or_else(|| {
+            let text = if settings.kubeconfig.is_some() { "namespace($namespace)" } else { "true" };
+            applied.push(("gateway-selector".into(), text.into(), "default"));
+            text.into()
+        });
+        let filter = Selector::parse(&selector).map_err(|error| {
             anyhow::anyhow!(
-                "--gateway-selector '{}', at character {}: {}",
-                settings.gateway_selector,
+                "--gateway-selector '{selector}', at character {}: {}",
                 error.offset + 1,
                 error.message
             )
@@ -159,21 +165,11 @@ impl Server {
             .context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
-        let platform = Platform::start(local::Settings {
-            inventory: settings.inventory.clone(),
-            data_dir: settings.data_dir.clone(),
-            namespace: settings.environment.clone(),
-            program: std::env::current_exe().context("cannot tell where the vamp program is")?,
-            loopback_base: None,
-            // Where the shop of the tutorial finds its products; a manifest may say otherwise.
-            environment: vec![(
-                "SAVA_PRODUCT_URL".into(),
-                format!("http://{}:9070", settings.gateway_address),
-            )],
-        });
+        let platform = Platform::start(&settings).await?;
         let control = Control::start(
             adapters::control_settings(
                 &settings,
+                platform.namespace(),
                 filter.clone(),
                 &[api.port(), virtual_hosts.port()],
                 proxy.clone(),
@@ -192,11 +188,20 @@ impl Server {
         control.acknowledge(PROXY, outcome.revision, outcome.problems);
 
         let closing = CancellationToken::new();
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(follow(control.clone(), proxy.clone(), published)),
             tokio::spawn(tick(Arc::clone(&telemetry), control.clone())),
             tokio::spawn(publish_metrics(Arc::clone(&telemetry), control.clone(), settings.clone())),
         ];
+        if let Platform::Kubernetes(platform) = &platform
+            && settings.create_services
+        {
+            background.push(tokio::spawn(services::keep(
+                platform.clone(),
+                control.clone(),
+                settings.service_type,
+            )));
+        }
 
         let context = adapters::api_context(adapters::Parts {
             settings: &settings,
@@ -217,7 +222,7 @@ impl Server {
         if settings.token_file.is_none() {
             info!("the API is open to everybody on this machine; --token-file closes it");
         }
-        if settings.inventory.is_empty() {
+        if settings.inventory.is_empty() && settings.kubeconfig.is_none() {
             info!(
                 "no --inventory: only workloads started with `vamp local apply` and addresses in routes are known"
             );

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, Command};
+use clap::{ArgAction, ArgMatches, Args, Command};
+use kubernetes::ServiceType;
 
 /// More threads than any machine has cores for; each costs memory and a socket for every gateway.
 const MOST_WORKERS: usize = 1024;
@@ -47,9 +48,24 @@ pub(crate) struct Settings {
     /// File or directory with Kubernetes manifests that say what runs or what to run; watched; repeatable
     #[arg(long, env = "VAMP_INVENTORY", value_name = "PATH", value_delimiter = ',')]
     pub(crate) inventory: Vec<PathBuf>,
-    /// Selector that an instance must match besides that of its gateway
-    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", default_value = "true", value_name = "SELECTOR")]
-    pub(crate) gateway_selector: String,
+    /// Kubernetes cluster to work in, in place of this machine: where it is and who asks
+    #[arg(long, env = "VAMP_KUBECONFIG", value_name = "FILE", conflicts_with = "inventory")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "VAMP_CONTEXT", value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+    /// Kubernetes namespace of the environment [default: the context's]
+    #[arg(long, env = "VAMP_NAMESPACE", value_name = "NAME", requires = "kubeconfig", value_parser = environment)]
+    pub(crate) namespace: Option<String>,
+    /// Whether gateways get Services on Kubernetes
+    #[arg(long, env = "VAMP_CREATE_SERVICES", default_value_t = true, action = ArgAction::Set, value_name = "true|false")]
+    pub(crate) create_services: bool,
+    /// Type of those Services: NodePort, LoadBalancer or ClusterIP
+    #[arg(long, env = "VAMP_SERVICE_TYPE", default_value = "NodePort", value_name = "TYPE")]
+    pub(crate) service_type: ServiceType,
+    /// Selector that an instance must match besides that of its gateway [default: namespace($namespace) on Kubernetes, else true]
+    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", value_name = "SELECTOR")]
+    pub(crate) gateway_selector: Option<String>,
     /// Ports to choose from for gateways without one
     #[arg(long, env = "VAMP_PORT_RANGE", default_value = "40000-45000", value_name = "FROM-TO", value_parser = port_range)]
     pub(crate) port_range: RangeInclusive<u16>,
@@ -241,6 +257,21 @@ mod tests {
         assert_eq!(settings.inventory, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
         assert_eq!(settings.port_range, 500..=600);
         assert_eq!(settings.route_retention, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn one_platform() {
+        let settings = parse(&["--kubeconfig=k", "--context=c", "--namespace=n"], None).unwrap();
+        assert_eq!(settings.kubeconfig, Some(PathBuf::from("k")));
+        assert_eq!((settings.create_services, settings.service_type), (true, ServiceType::NodePort));
+        let message = |arguments: &[&str]| parse(arguments, None).unwrap_err();
+        assert!(message(&["--kubeconfig=k", "--inventory=i"]).contains("cannot be used with"));
+        assert!(message(&["--namespace=n"]).contains("--kubeconfig"));
+        assert!(message(&["--service-type=x"]).contains("use NodePort, LoadBalancer or ClusterIP"));
+        assert!(
+            parse(&["--inventory=i"], Some("kubeconfig: k")).unwrap_err().contains("cannot be used with")
+        );
+        assert!(!parse(&[], Some("create-services: false")).unwrap().create_services);
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use control::{Control, PortCheck, View};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use local::{InstanceState, Outcome, Platform};
+use local::{InstanceState, Outcome};
 use model::event::NewEvent;
-use model::problem::Problems;
+use model::problem::{Problem, Problems};
 use model::selector::Selector;
 use proxy::Proxy;
 use routing::table::RoutingTable;
@@ -19,6 +19,7 @@ use telemetry::{Key, Telemetry, Window};
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::Applied;
+use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
 pub(super) fn proxy_settings(settings: &Settings, workers: usize) -> proxy::Settings {
@@ -36,11 +37,13 @@ pub(super) fn proxy_settings(settings: &Settings, workers: usize) -> proxy::Sett
 
 pub(super) fn control_settings(
     settings: &Settings,
+    namespace: &str,
     filter: Selector,
     reserved: &[u16],
     proxy: Proxy,
 ) -> control::Settings {
     let mut control = control::Settings::new(settings.environment.clone());
+    control.namespace = namespace.to_owned();
     control.gateway_filter = filter;
     control.port_range = settings.port_range.clone();
     control.port_check = PortCheck::new(move |port| proxy.can_listen(port));
@@ -74,22 +77,24 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
         .collect();
     // Scripts written for the original ask where gateways can be reached.
     applied.insert("vamp.gateway-driver.host".into(), settings.gateway_address.to_string().into());
-    applied.insert("vamp.namespace".into(), settings.environment.clone().into());
+    let namespace = parts.platform.namespace().to_owned();
+    applied.insert("vamp.namespace".into(), namespace.clone().into());
+    let platform = parts.platform.name().to_owned();
     api::Context {
         control: parts.control,
         environment: settings.environment.clone(),
-        namespace: settings.environment.clone(),
+        namespace,
         gateway_filter: parts.filter,
         telemetry: parts.telemetry,
         data_plane: Arc::new(DataPlane(parts.proxy)),
-        workloads: Arc::new(Workloads(parts.platform)),
+        workloads: workloads(parts.platform),
         info: api::Info {
             message: "Vamp: release control for microservices".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             uuid: instance_id(),
             started: Timestamp::now(),
             store: "sqlite".into(),
-            platform: "local".into(),
+            platform,
         },
         settings: api::Settings {
             security: api::Security {
@@ -142,7 +147,41 @@ impl api::DataPlane for DataPlane {
     }
 }
 
-struct Workloads(Platform);
+fn workloads(platform: Platform) -> Arc<dyn api::Workloads> {
+    match platform {
+        Platform::Local(platform) => Arc::new(Workloads(platform)),
+        Platform::Kubernetes(_) => Arc::new(NoWorkloads),
+    }
+}
+
+/// Where the cluster runs what there is.
+struct NoWorkloads;
+
+fn elsewhere() -> Problems {
+    let text =
+        "Workloads are run by the Kubernetes cluster here: use kubectl, or the tool that deploys to it";
+    Problem::new("unsupported", "", text).into()
+}
+
+impl api::Workloads for NoWorkloads {
+    fn list(&self) -> Vec<api::Workload> {
+        Vec::new()
+    }
+
+    fn apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<api::WorkloadChange>, Problems>> {
+        Box::pin(async { Err(elsewhere()) })
+    }
+
+    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, Problems>> {
+        Box::pin(async { Err(elsewhere()) })
+    }
+
+    fn log(&self, _: &str, _: usize) -> Option<Vec<String>> {
+        None
+    }
+}
+
+struct Workloads(local::Platform);
 
 impl api::Workloads for Workloads {
     fn list(&self) -> Vec<api::Workload> {

@@ -264,11 +264,14 @@ impl Pod<'_> {
 }
 
 fn spawn(folder: &Path, arguments: &[String]) -> (Child, Value) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_vamp"))
-        .arg("serve")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
+    command.arg("serve");
+    if !arguments.iter().any(|argument| argument == "--kubeconfig") {
+        command.args(["--inventory".as_ref(), folder.join("inventory").as_os_str()]);
+    }
+    let mut child = command
         .args(["--api-listen", "127.0.0.1:0", "--virtual-host-listen", "127.0.0.1:0", "--log", "warn"])
         .args(["--data-dir".as_ref(), folder.join("data").as_os_str()])
-        .args(["--inventory".as_ref(), folder.join("inventory").as_os_str()])
         .args(["--drain-timeout", "5s"])
         .args(arguments)
         .stdout(Stdio::piped())

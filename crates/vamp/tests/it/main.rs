@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod guide;
 mod harness;
+mod kubernetes;
 mod load;
 mod operations;
 mod release;
