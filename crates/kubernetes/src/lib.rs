@@ -33,7 +33,7 @@ mod observe;
 mod platform;
 mod services;
 
-pub use connect::StartError;
+pub use connect::{Cluster, ConnectError, Credentials};
 pub use object::{Metadata, Service, ServicePort, ServiceSpec};
 pub use platform::{Platform, Settings};
 pub use services::plan::{Action, Gateway, GatewayService, Plan, Rules, ServiceType, plan, service_name};

@@ -1,6 +1,5 @@
 //! The handle: starts the tasks and ends them.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::connect::{StartError, connect};
+use crate::connect::Cluster;
 use crate::follow::Follower;
 use crate::hub::{Hub, Kind, Known, Services};
 use crate::object::{Pod, Service};
@@ -24,12 +23,8 @@ const QUEUE: usize = 1024;
 /// How the platform is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// File that says where the API server is and who asks.
-    pub kubeconfig: PathBuf,
-    /// Which of its contexts; the current one when not given.
-    pub context: Option<String>,
-    /// Namespace of the environment; that of the context when not given.
-    pub namespace: Option<String>,
+    /// Namespace of the environment.
+    pub namespace: String,
     /// Looks for instances in all namespaces, when that is allowed; else only in that of the environment.
     pub all_namespaces: bool,
     /// Everything is read anew this often, should an event ever be missed.
@@ -37,15 +32,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults: the current context and its namespace.
-    pub fn new(kubeconfig: impl Into<PathBuf>) -> Self {
-        Self {
-            kubeconfig: kubeconfig.into(),
-            context: None,
-            namespace: None,
-            all_namespaces: false,
-            resync: Duration::from_secs(600),
-        }
+    /// The defaults for an environment in `namespace`.
+    pub fn new(namespace: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), all_namespaces: false, resync: Duration::from_secs(600) }
     }
 }
 
@@ -72,12 +61,8 @@ impl std::fmt::Debug for Inner {
 impl Platform {
     /// Begins to follow the cluster, inside the present runtime. The API server need not be there yet: until it is, the
     /// observation says why it is not complete.
-    ///
-    /// # Errors
-    /// The kubeconfig is of no use.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let (client, default) = connect(&settings.kubeconfig, settings.context.as_deref()).await?;
-        let namespace = settings.namespace.unwrap_or(default);
+    pub fn start(cluster: &Cluster, settings: Settings) -> Self {
+        let (client, namespace) = (cluster.client.clone(), settings.namespace);
         info!(namespace, all_namespaces = settings.all_namespaces, "follows a Kubernetes cluster");
         let watched = (!settings.all_namespaces).then(|| namespace.clone());
         let (pod_updates, pods) = mpsc::channel(QUEUE);
@@ -120,7 +105,7 @@ impl Platform {
         };
         tasks.spawn(hub.run());
         let inner = Inner { client, namespace, observation, services: own, tasks: Mutex::new(tasks) };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// What the control plane sees; always the newest.

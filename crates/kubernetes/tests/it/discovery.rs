@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kubernetes::Credentials;
 use serde_json::json;
 use testkit::cluster::{Cluster, Faults};
 
@@ -116,12 +117,14 @@ async fn a_watch_that_is_too_old_begins_with_a_list() {
 async fn a_kubeconfig_that_is_of_no_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("none");
-    let error = kubernetes::Platform::start(kubernetes::Settings::new(&file)).await.unwrap_err();
+    let connect = |context: Option<&str>| {
+        let credentials = Credentials::Kubeconfig { file: file.clone(), context: context.map(str::to_owned) };
+        async move { kubernetes::Cluster::connect(&credentials).await }
+    };
+    let error = connect(None).await.unwrap_err();
     assert!(error.to_string().contains("--kubeconfig") && error.to_string().contains("none"), "{error}");
     let cluster = Cluster::start(8).await.unwrap();
     std::fs::write(&file, cluster.kubeconfig(NAMESPACE)).unwrap();
-    let settings =
-        kubernetes::Settings { context: Some("nobody".into()), ..kubernetes::Settings::new(&file) };
-    let error = kubernetes::Platform::start(settings).await.unwrap_err();
+    let error = connect(Some("nobody")).await.unwrap_err();
     assert!(error.to_string().contains("nobody"), "{error}");
 }

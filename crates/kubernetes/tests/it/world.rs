@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kubernetes::{Gateway, GatewayService, Platform, Rules, Settings};
+use kubernetes::{Credentials, Gateway, GatewayService, Platform, Rules, Settings};
 use model::instance::{Instance, Observation};
 use model::name::GatewayName;
 use model::port::Protocol;
@@ -33,9 +33,11 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kubeconfig");
         std::fs::write(&file, cluster.kubeconfig(NAMESPACE)).unwrap();
-        let mut settings = Settings::new(file);
+        let credentials = Credentials::Kubeconfig { file, context: None };
+        let connected = kubernetes::Cluster::connect(&credentials).await.unwrap();
+        let mut settings = Settings::new(NAMESPACE);
         change(&mut settings);
-        let platform = Platform::start(settings).await.unwrap();
+        let platform = Platform::start(&connected, settings);
         let observation = platform.observe();
         Self { cluster, platform, observation, _folder: folder }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use kubernetes::{Cluster, Credentials};
 use model::instance::Observation;
 use tokio::sync::watch;
 
@@ -31,14 +32,16 @@ impl Platform {
                 )],
             })));
         };
-        let platform = kubernetes::Platform::start(kubernetes::Settings {
-            context: settings.context.clone(),
-            namespace: settings.namespace.clone(),
+        let credentials =
+            Credentials::Kubeconfig { file: kubeconfig.clone(), context: settings.context.clone() };
+        let cluster = Cluster::connect(&credentials).await?;
+        let namespace = settings.namespace.as_deref().unwrap_or(cluster.default_namespace());
+        let platform = kubernetes::Settings {
             // With the default selector, what is elsewhere can never be found: nobody needs the right to see it.
             all_namespaces: settings.gateway_selector.is_some(),
-            ..kubernetes::Settings::new(kubeconfig)
-        });
-        Ok(Self::Kubernetes(platform.await?))
+            ..kubernetes::Settings::new(namespace)
+        };
+        Ok(Self::Kubernetes(kubernetes::Platform::start(&cluster, platform)))
     }
 
     /// What the control plane sees.
