@@ -66,6 +66,7 @@ async fn chaos(seed: u64) {
         gone: 3,
         slow_lists: 30,
         slowness: Duration::from_millis(50),
+        ..Faults::default()
     });
     for _ in 0..STEPS {
         let pod_name = format!("pod-{}", dice.roll(12));

@@ -1,5 +1,6 @@
-//! A fake Kubernetes API server on loopback: pods and Services, lists in pages, watches with bookmarks, creates, merge patches
-//! and deletes with preconditions. What it does badly is up to the test, and comes from a seed.
+//! A fake Kubernetes API server on loopback: some built-in kinds and whatever custom resources a test defines; lists in pages of
+//! one snapshot, watches with bookmarks, creates, updates, merge patches and deletes with preconditions. What it does badly is up to
+//! the test, and comes from a seed.
 //!
 //! ```text
 //! test: apply, remove, compact, drop_watches ---> objects + log of events <--- HTTP: list, watch, write
@@ -9,10 +10,12 @@
 //! What a real API server promises holds here too: events of a watch come in order of versions for each object, a list and
 //! the watch from its version show everything, writes with an old version are refused.
 
+mod address;
 mod objects;
 mod serve;
+mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +48,12 @@ pub struct Faults {
     pub slow_lists: u64,
     /// How slow.
     pub slowness: Duration,
+    /// A write is carried out, but its answer does not arrive.
+    pub lost: u64,
+    /// A write takes [`Faults::lateness`] longer, and is carried out even when nobody waits for it any more.
+    pub late: u64,
+    /// How late.
+    pub lateness: Duration,
 }
 
 /// A running fake; it ends when dropped.
@@ -60,6 +69,8 @@ struct Shared {
     state: Mutex<State>,
     /// Told with every event, and when watches are to end.
     changed: watch::Sender<u64>,
+    /// True once a request came that is not answered, see [`Cluster::fall_silent`].
+    silent: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -71,6 +82,19 @@ struct State {
     epoch: u64,
     /// `verb resource`, or `verb resource namespace` for one namespace only.
     forbidden: BTreeSet<String>,
+    /// Custom resources, such as `records.vamp.io`.
+    defined: BTreeMap<String, Definition>,
+    /// Lists that somebody reads page by page.
+    snapshots: BTreeMap<(String, u64), Arc<Vec<Value>>>,
+    /// Requests that are still answered before there is silence, and whether the last one is carried out.
+    silence: Option<(u64, bool)>,
+}
+
+/// What is special about a custom resource.
+#[derive(Debug, Clone, Copy)]
+struct Definition {
+    /// It has a status subresource.
+    status: bool,
 }
 
 impl Shared {
@@ -101,8 +125,12 @@ impl Cluster {
                 dice: seed | 1,
                 epoch: 0,
                 forbidden: BTreeSet::new(),
+                defined: BTreeMap::new(),
+                snapshots: BTreeMap::new(),
+                silence: None,
             }),
             changed: watch::Sender::new(0),
+            silent: watch::Sender::new(false),
         });
         let router = serve::router(Arc::clone(&shared));
         let task = tokio::spawn(async move {
@@ -124,6 +152,34 @@ impl Cluster {
             "users": [{"name": "fake", "user": {}}],
         })
         .to_string()
+    }
+
+    /// Serves a custom resource from now on: what a CustomResourceDefinition says of group, plural name and status subresource.
+    pub fn define(&self, definition: &Value) {
+        let spec = &definition["spec"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let resource = format!("{}.{}", text(&spec["names"]["plural"]), text(&spec["group"]));
+        let status = spec["versions"][0]["subresources"].get("status").is_some();
+        self.shared.state().defined.insert(resource, Definition { status });
+    }
+
+    /// Falls silent with the `count`-th request from now on, as a machine that lost its power: that one, carried out or not, and all
+    /// later ones get no answer, and later ones have no effect.
+    pub fn fall_silent(&self, count: u64, carried_out: bool) {
+        self.shared.silent.send_replace(false);
+        self.shared.state().silence = Some((count.max(1), carried_out));
+    }
+
+    /// Ends when the last request before the silence has come.
+    pub async fn silence(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.shared.silent.subscribe().wait_for(|silent| *silent).await;
+    }
+
+    /// Ends the silence. What was asked during it stays unanswered.
+    pub fn speak(&self) {
+        self.shared.state().silence = None;
+        self.shared.silent.send_replace(false);
     }
 
     /// Creates or replaces an object, as somebody else in the cluster would.
@@ -171,7 +227,9 @@ impl Cluster {
 
     /// Forgets all events: watches from before are told 410 when they come again.
     pub fn compact(&self) {
-        self.shared.state().objects.compact();
+        let mut state = self.shared.state();
+        state.objects.compact();
+        state.snapshots.clear();
     }
 
     /// Ends all watches.

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 /// Something that was written over HTTP.
 #[derive(Debug, Clone)]
 pub struct Write {
-    /// `create`, `patch` or `delete`.
+    /// `create`, `update`, `patch` or `delete`.
     pub verb: &'static str,
+    /// `services`, or with a group `records.vamp.io`.
+    pub resource: String,
     /// Name of the object.
     pub name: String,
     /// The object before, null for a new one.

@@ -1,4 +1,4 @@
-//! The HTTP side.
+//! The HTTP side: rights, faults, lists and watches.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,115 +12,226 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::objects::{Event, Write, merge};
+use super::address::{Address, address};
+use super::objects::Event;
+use super::write::{Answer, failure, write};
 use super::{Shared, State};
 
 /// A watch without events says where it is this often.
 const BOOKMARK: Duration = Duration::from_millis(50);
+/// Lists that are read page by page at the same time.
+const SNAPSHOTS: usize = 16;
+/// Bodies of requests, as the real one has it.
+const BODY: usize = 3 << 20;
 
-type Parameters = Query<BTreeMap<String, String>>;
+type Parameters = BTreeMap<String, String>;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new().route("/api/v1/{*path}", axum::routing::any(handle)).with_state(shared)
-}
-
-/// `pods`, `namespaces/N/pods` or `namespaces/N/pods/NAME`.
-struct Address {
-    resource: String,
-    namespace: Option<String>,
-    name: Option<String>,
-}
-
-fn address(path: &str) -> Option<Address> {
-    let parts: Vec<&str> = path.split('/').collect();
-    let (resource, namespace, name) = match parts.as_slice() {
-        [resource] => (resource, None, None),
-        ["namespaces", namespace, resource] => (resource, Some(*namespace), None),
-        ["namespaces", namespace, resource, name] => (resource, Some(*namespace), Some(*name)),
-        _ => return None,
+    let core = |state: Extract<Arc<Shared>>, method, Path(path): Path<String>, query, body| {
+        handle(state, method, String::new(), path, query, body)
     };
-    let known = matches!(*resource, "pods" | "services");
-    known.then(|| Address {
-        resource: (*resource).to_owned(),
-        namespace: namespace.map(str::to_owned),
-        name: name.map(str::to_owned),
-    })
+    let grouped = |state: Extract<Arc<Shared>>,
+                   method,
+                   Path((group, _, path)): Path<(String, String, String)>,
+                   query,
+                   body| handle(state, method, group, path, query, body);
+    Router::new()
+        .route("/api/v1/{*path}", axum::routing::any(core))
+        .route("/apis/{group}/{version}/{*path}", axum::routing::any(grouped))
+        .fallback(async || (StatusCode::NOT_FOUND, "404 page not found\n"))
+        .layer(axum::extract::DefaultBodyLimit::max(BODY))
+        .with_state(shared)
+}
+
+/// What becomes of a request besides what it asks for.
+enum Fate {
+    /// It is answered.
+    Normal,
+    /// It is carried out, but the answer does not arrive.
+    Lost,
+    /// It is carried out, after so long, whether or not somebody still waits for it.
+    Late(Duration),
+    /// Nothing happens, and nobody says so.
+    Silence,
+    /// It is carried out, and nobody says so.
+    DoneInSilence,
 }
 
 async fn handle(
     Extract(shared): Extract<Arc<Shared>>,
     method: Method,
-    Path(path): Path<String>,
-    Query(parameters): Parameters,
+    group: String,
+    path: String,
+    Query(parameters): Query<Parameters>,
     body: Bytes,
 ) -> Response {
-    let Some(address) = address(&path) else { return failure(404, "NotFound", "no such path") };
+    let found = {
+        let state = shared.state();
+        address(&group, &path, |resource| state.defined.contains_key(resource))
+    };
+    let Some(address) = found else { return (StatusCode::NOT_FOUND, "404 page not found\n").into_response() };
     let watches = parameters.contains_key("watch");
     let verb = match method {
         Method::GET if watches => "watch",
+        Method::GET if address.name.is_some() => "get",
         Method::GET => "list",
         Method::POST => "create",
+        Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
-        _ => return failure(405, "MethodNotAllowed", "not here"),
+        _ => return answer(&failure(405, "MethodNotAllowed", "not here", None)),
     };
-    let slowness = {
+    let writes = !matches!(verb, "get" | "list" | "watch");
+    let (fate, slowness) = {
         let mut state = shared.state();
         let right = format!("{verb} {}", address.resource);
         let here = format!("{right} {}", address.namespace.as_deref().unwrap_or("*"));
         if state.forbidden.contains(&right) || state.forbidden.contains(&here) {
             let message = format!("{} is forbidden: User \"fake\" cannot {verb}", address.resource);
-            return failure(403, "Forbidden", &message);
+            return answer(&failure(403, "Forbidden", &message, None));
         }
+        let fate = fate(&mut state, writes);
         let (errors, slow_lists, slowness) =
             (state.faults.errors, state.faults.slow_lists, state.faults.slowness);
-        if state.happens(errors) {
-            return failure(500, "InternalError", "etcdserver: request timed out");
+        if matches!(fate, Fate::Normal) && state.happens(errors) {
+            return answer(&failure(500, "InternalError", "etcdserver: request timed out", None));
         }
-        if verb == "list" && state.happens(slow_lists) { slowness } else { Duration::ZERO }
+        (fate, if verb == "list" && state.happens(slow_lists) { slowness } else { Duration::ZERO })
     };
-    tokio::time::sleep(slowness).await;
-    match verb {
-        "watch" => watch(shared, address, &parameters),
-        "list" => list(&shared.state(), &address, &parameters),
-        _ => {
-            let answer = write(&mut shared.state(), verb, &address, &body);
-            shared.changed.send_modify(|count| *count += 1);
-            answer
+    if matches!(fate, Fate::Silence | Fate::DoneInSilence) {
+        if writes && matches!(fate, Fate::DoneInSilence) {
+            carry_out(&shared, verb, &address, &body);
         }
+        shared.silent.send_replace(true);
+        return std::future::pending().await;
+    }
+    if !slowness.is_zero() {
+        tokio::time::sleep(slowness).await;
+    }
+    match (verb, fate) {
+        ("watch", _) => watch(shared, address, &parameters),
+        ("list", _) => list(&mut shared.state(), &address, &parameters),
+        ("get", _) => answer(&get(&shared.state(), &address)),
+        (_, Fate::Late(lateness)) => {
+            // In a task of its own: it goes on when the client does not wait for it.
+            let work = tokio::spawn(async move {
+                tokio::time::sleep(lateness).await;
+                carry_out(&shared, verb, &address, &body)
+            });
+            work.await.map_or_else(|_| lost(), |result| answer(&result))
+        }
+        (_, Fate::Lost) => {
+            carry_out(&shared, verb, &address, &body);
+            // One of the two ways to lose an answer.
+            if shared.state().happens(50) {
+                lost()
+            } else {
+                answer(&failure(504, "Timeout", "request did not complete within requested timeout", None))
+            }
+        }
+        _ => answer(&carry_out(&shared, verb, &address, &body)),
     }
 }
 
-/// One page. The version is that of the first page, so that a watch repeats what happened in between.
-fn list(state: &State, address: &Address, parameters: &BTreeMap<String, String>) -> Response {
+fn fate(state: &mut State, writes: bool) -> Fate {
+    match &mut state.silence {
+        Some((0, _)) => return Fate::Silence,
+        Some((left, done)) => {
+            *left -= 1;
+            if *left == 0 {
+                return if *done { Fate::DoneInSilence } else { Fate::Silence };
+            }
+        }
+        None => {}
+    }
+    let (lost, late, lateness) = (state.faults.lost, state.faults.late, state.faults.lateness);
+    if writes && state.happens(lost) {
+        Fate::Lost
+    } else if writes && state.happens(late) {
+        Fate::Late(lateness)
+    } else {
+        Fate::Normal
+    }
+}
+
+fn carry_out(shared: &Shared, verb: &'static str, address: &Address, body: &[u8]) -> Answer {
+    let answer = write(&mut shared.state(), verb, address, body);
+    shared.changed.send_modify(|count| *count += 1);
+    answer
+}
+
+/// The connection breaks in the middle of the answer.
+fn lost() -> Response {
+    let broken = futures_util::stream::iter([
+        Ok(Bytes::from_static(b"{\"kind\":")),
+        Err(std::io::Error::other("broken on purpose")),
+    ]);
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
+}
+
+fn get(state: &State, address: &Address) -> Answer {
+    let namespace = address.namespace.as_deref().unwrap_or_default();
+    let name = address.name.as_deref().unwrap_or_default();
+    match state.objects.get(&address.resource, namespace, name) {
+        Some(object) => (200, object.clone()),
+        None => failure(404, "NotFound", &format!("\"{name}\" not found"), Some(name)),
+    }
+}
+
+/// One page. All pages show the objects as they were when the first one was read.
+fn list(state: &mut State, address: &Address, parameters: &Parameters) -> Response {
     let limit = parameters.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
-    let token = parameters.get("continue").and_then(|token| token.split_once('|'));
-    let (version, after) = match token {
-        Some((version, after)) => (version.to_owned(), after),
-        None => (state.objects.version().to_string(), ""),
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let expired = || answer(&failure(410, "Expired", "the continue token is too old", None));
+    let token = parameters.get("continue").filter(|token| !token.is_empty());
+    let (version, objects, start) = match token {
+        None => {
+            let mut objects = state.objects.all(&address.resource, address.namespace.as_deref());
+            if let Some(selector) = parameters.get("labelSelector").filter(|text| !text.is_empty()) {
+                objects.retain(|object| selects(selector, object));
+            }
+            (state.objects.version(), Arc::new(objects), 0)
+        }
+        Some(token) => {
+            let read = token.split_once('|').and_then(|(version, start)| {
+                Some((version.parse::<u64>().ok()?, start.parse::<usize>().ok()?))
+            });
+            let Some((version, start)) = read else { return expired() };
+            let key = (address.resource.clone(), version);
+            let Some(objects) = state.snapshots.get(&key).cloned() else { return expired() };
+            if state.objects.is_forgotten(version) {
+                return expired();
+            }
+            (version, objects, start)
+        }
     };
-    if version.parse().is_ok_and(|version| state.objects.is_forgotten(version)) {
-        return failure(410, "Expired", "the continue token is too old");
+    let end = start.saturating_add(limit).min(objects.len());
+    let next = (end < objects.len()).then(|| format!("{version}|{end}"));
+    let page = objects.get(start..end).unwrap_or_default().to_vec();
+    if next.is_some() {
+        state.snapshots.insert((address.resource.clone(), version), objects);
+        while state.snapshots.len() > SNAPSHOTS {
+            let oldest = state.snapshots.keys().min_by_key(|(_, version)| *version).cloned();
+            oldest.map(|key| state.snapshots.remove(&key));
+        }
     }
-    let place = |object: &Value| {
-        format!(
-            "{}/{}",
-            object["metadata"]["namespace"].as_str().unwrap_or_default(),
-            object["metadata"]["name"].as_str().unwrap_or_default()
-        )
-    };
-    let mut objects = state.objects.all(&address.resource, address.namespace.as_deref());
-    objects.sort_by_key(place);
-    objects.retain(|object| place(object).as_str() > after);
-    let next = (objects.len() > limit).then(|| format!("{version}|{}", place(&objects[limit - 1])));
-    objects.truncate(limit);
-    answer(
+    answer(&(
         200,
-        &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version, "continue": next}, "items": objects}),
-    )
+        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": page}),
+    ))
 }
 
-fn watch(shared: Arc<Shared>, address: Address, parameters: &BTreeMap<String, String>) -> Response {
+/// `key=value,key,!key`: as much of label selectors as is needed here.
+fn selects(selector: &str, object: &Value) -> bool {
+    let labels = &object["metadata"]["labels"];
+    selector.split(',').all(|part| match (part.split_once('='), part.strip_prefix('!')) {
+        (Some((key, value)), _) => labels[key.trim_end_matches('!')] == value.trim_start_matches('='),
+        (None, Some(key)) => labels[key].is_null(),
+        (None, None) => !labels[part].is_null(),
+    })
+}
+
+fn watch(shared: Arc<Shared>, address: Address, parameters: &Parameters) -> Response {
     let from = parameters.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
     let seconds = parameters.get("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(300);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(8);
@@ -134,7 +245,6 @@ fn watch(shared: Arc<Shared>, address: Address, parameters: &BTreeMap<String, St
     });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(chunks)).into_response()
 }
-
 struct Stream {
     shared: Arc<Shared>,
     address: Address,
@@ -207,70 +317,7 @@ impl Stream {
     }
 }
 
-fn write(state: &mut State, verb: &'static str, address: &Address, body: &[u8]) -> Response {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return failure(400, "BadRequest", "no JSON");
-    };
-    let namespace = address.namespace.as_deref().unwrap_or_default();
-    let name = match &address.name {
-        Some(name) => name.clone(),
-        None => body["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-    };
-    let before = state.objects.get(&address.resource, namespace, &name).cloned();
-    let conflicts = state.faults.conflicts;
-    if state.happens(conflicts) {
-        return failure(409, "Conflict", "the object has been modified");
-    }
-    let precondition = |wanted: &Value, field: &str| {
-        wanted.is_null() || before.as_ref().is_some_and(|before| before["metadata"][field] == *wanted)
-    };
-    let result = match (verb, &before) {
-        ("create", Some(_)) => return failure(409, "AlreadyExists", "the object exists"),
-        ("create", None) => {
-            let mut object = body;
-            object["metadata"]["namespace"] = namespace.into();
-            state.objects.apply(&address.resource, object)
-        }
-        (_, None) => return failure(404, "NotFound", "no such object"),
-        ("patch", Some(object)) => {
-            if !precondition(&body["metadata"]["resourceVersion"], "resourceVersion") {
-                return failure(409, "Conflict", "the object has been modified");
-            }
-            let mut object = object.clone();
-            merge(&mut object, body);
-            let cluster_only = object["spec"]["type"] == "ClusterIP";
-            if cluster_only
-                && object["spec"]["ports"]
-                    .as_array()
-                    .is_some_and(|ports| ports.iter().any(|port| !port["nodePort"].is_null()))
-            {
-                return failure(422, "Invalid", "may not be used when `type` is 'ClusterIP'");
-            }
-            state.objects.apply(&address.resource, object)
-        }
-        _ => {
-            let wanted = &body["preconditions"];
-            if !precondition(&wanted["uid"], "uid")
-                || !precondition(&wanted["resourceVersion"], "resourceVersion")
-            {
-                return failure(409, "Conflict", "the precondition does not hold");
-            }
-            state.objects.remove(&address.resource, namespace, &name);
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
-        }
-    };
-    state.objects.writes.push(Write { verb, name, before: before.unwrap_or_default() });
-    answer(200, &result)
-}
-
-fn failure(code: u16, reason: &str, message: &str) -> Response {
-    answer(
-        code,
-        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": reason, "code": code}),
-    )
-}
-
-fn answer(code: u16, body: &Value) -> Response {
-    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+fn answer((code, body): &Answer) -> Response {
+    let code = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (code, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
