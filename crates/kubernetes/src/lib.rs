@@ -25,6 +25,7 @@
 //! This is the only crate that knows the `kube` library.
 
 mod connect;
+pub mod crd;
 mod explain;
 mod follow;
 mod hub;
