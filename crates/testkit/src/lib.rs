@@ -1,6 +1,8 @@
-//! Helpers for tests: connections that speak byte by byte, fake targets on loopback, and a fake Kubernetes API server.
+//! Helpers for tests: connections that speak byte by byte, fake targets on loopback, a fake Kubernetes API server, and
+//! namespaces of a real one.
 
 pub mod cluster;
+pub mod kube;
 pub mod target;
 pub mod wire;
 
