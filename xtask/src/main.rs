@@ -3,6 +3,7 @@
 //! ```text
 //! cargo xtask demo [flags of vamp demo]   build and run the guided release
 //! cargo xtask test [filter]               everything that must pass: format, lints, all tests
+//! cargo xtask kube up|down|...            a real Kubernetes for tests
 //! cargo xtask bench                       footprint and latency of the management side
 //! ```
 #![allow(clippy::print_stderr, reason = "a command line tool talks to its user")]
@@ -15,12 +16,15 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 mod bench;
+mod kube;
+mod suite;
 #[cfg(test)]
 mod tidy;
 
 const HELP: &str = "\
 cargo xtask demo [flags]   build the release binary and run `vamp demo` (flags are passed on)
 cargo xtask test [filter]  format, lints and all tests; with a filter only the tests that match
+cargo xtask kube up        a Kubernetes for tests, `up --node` with pods that really run (root); then down, status
 cargo xtask bench          footprint and latency of the management side, on the release binary";
 
 fn main() -> ExitCode {
@@ -29,7 +33,8 @@ fn main() -> ExitCode {
     let rest: Vec<OsString> = args.collect();
     let result = match verb.to_str() {
         Some("demo") => demo(&rest),
-        Some("test") => test(&rest),
+        Some("test") => suite::run(&rest),
+        Some("kube") => kube::run(&rest),
         Some("bench") => release().and_then(|binary| bench::run(&binary)).map(|()| ExitCode::SUCCESS),
         _ => {
             eprintln!("{HELP}");
@@ -68,17 +73,6 @@ fn release() -> anyhow::Result<PathBuf> {
     )?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release").join("vamp"))
-}
-
-fn test(rest: &[OsString]) -> anyhow::Result<ExitCode> {
-    if rest.is_empty() {
-        step("format", cargo(["fmt", "--all", "--check"]))?;
-        step("lints", cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
-    }
-    let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
-    tests.args(rest);
-    step("tests", tests)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {

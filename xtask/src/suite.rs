@@ -1,0 +1,129 @@
+//! Runs all tests and counts them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use super::kube::{CLUSTER, Cluster, programs};
+use super::{cargo, step};
+
+/// Names the file where tests that were skipped enter themselves.
+const SKIPPED: &str = "VAMP_TEST_SKIPPED";
+
+/// Format, lints and all tests, on a cluster too; with a filter only the tests that match, on a cluster that is up.
+pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
+    let cluster = if filter.is_empty() {
+        let cluster = Cluster::begin();
+        step("format", cargo(["fmt", "--all", "--check"]))?;
+        step("lints", cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+        step("build the tests", cargo(["test", "--workspace", "--no-run", "--quiet"]))?;
+        let cluster = cluster.join().map_err(|_| anyhow::anyhow!("starting the cluster panicked"))?;
+        cluster.inspect_err(|reason| eprintln!("== no cluster, its tests are skipped: {reason}")).ok()
+    } else {
+        Cluster::running()
+    };
+    let start = Instant::now();
+    let skipped = std::env::temp_dir().join(format!("vamp-skipped-{}", std::process::id()));
+    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    command.args(filter).env(SKIPPED, &skipped).stdout(Stdio::piped());
+    if let Some(cluster) = &cluster {
+        command.env(CLUSTER, &cluster.kubeconfig).env("PATH", path());
+    }
+    let mut child = command.spawn().context("cannot run cargo")?;
+    let mut counts = Counts::default();
+    let mut out = std::io::stdout().lock();
+    for line in BufReader::new(child.stdout.take().context("piped")?).split(b'\n') {
+        let line = line?;
+        counts.add(&String::from_utf8_lossy(&line));
+        out.write_all(&line)?;
+        out.write_all(b"\n")?;
+    }
+    let status = child.wait()?;
+    let reasons = fs::read_to_string(&skipped).unwrap_or_default();
+    let _ = fs::remove_file(&skipped);
+    counts.skip(&reasons);
+    eprintln!("== tests: {counts}, {:.1} s", start.elapsed().as_secs_f64());
+    drop(cluster);
+    if !status.success() {
+        bail!("tests failed ({status})");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The machine's own programs first.
+fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":");
+    path.push(programs());
+    path
+}
+
+/// What the harnesses of all test programs said.
+#[derive(Debug, Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    skipped: BTreeMap<String, usize>,
+}
+
+impl Counts {
+    /// Takes in a line such as `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let number = |what: &str| {
+            let before = result.split_once(what).map_or("", |(before, _)| before).trim_end();
+            before.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        let ignored = number("ignored");
+        if ignored > 0 {
+            *self.skipped.entry("marked so".into()).or_default() += ignored;
+        }
+    }
+
+    /// Takes in lines `skipped: TEST: REASON`; those tests passed, as far as their harness knows.
+    fn skip(&mut self, lines: &str) {
+        for line in lines.lines() {
+            let mut parts = line.splitn(3, ": ");
+            let reason = parts.nth(2).unwrap_or("no reason");
+            *self.skipped.entry(reason.to_owned()).or_default() += 1;
+            self.passed = self.passed.saturating_sub(1);
+        }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let skipped: usize = self.skipped.values().sum();
+        write!(f, "{} passed, {} failed, {skipped} skipped", self.passed, self.failed)?;
+        for (number, (reason, count)) in self.skipped.iter().enumerate() {
+            write!(f, "{}{count}: {reason}", if number == 0 { " (" } else { "; " })?;
+        }
+        if skipped == 0 { Ok(()) } else { write!(f, ")") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counts;
+
+    #[test]
+    fn skipped_tests_are_not_counted_as_passed() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 5 tests",
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+            "test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 9 filtered out",
+        ] {
+            counts.add(line);
+        }
+        counts.skip("skipped: a::b: no cluster; see there\nskipped: c: no cluster; see there\n");
+        assert_eq!(counts.to_string(), "5 passed, 1 failed, 2 skipped (2: no cluster; see there)");
+    }
+}
