@@ -107,6 +107,11 @@ pub fn metric_events(
     metrics.chain(health).collect()
 }
 
+/// One metric by its name; `None` when there is no such metric, or no value without traffic.
+pub fn metric(name: &str, window: &Window, in_flight: u64) -> Option<Value> {
+    metrics(window, in_flight).into_iter().find(|(known, _)| *known == name)?.1
+}
+
 /// Names and values; what has no value without traffic is `None`.
 fn metrics(window: &Window, in_flight: u64) -> [(&'static str, Option<Value>); 14] {
     let milliseconds = |value: Option<f64>| value.map(|value| number(round(value, 2)));

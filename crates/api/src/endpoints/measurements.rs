@@ -1,4 +1,5 @@
 //! `/metrics/...` and `/health/...` below `/api`: the newest event of a kind within a window, as a bare number (section 15).
+//! Nothing is published about gateways and routes without traffic; their figures are computed when somebody asks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +8,10 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use jiff::{SignedDuration, Timestamp};
 use model::event::{EventQuery, TimeBound};
+use model::name::GatewayName;
 use serde_json::{Value, json};
+use telemetry::figures::{self, HealthMode, Instances};
+use telemetry::{Key, Window};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,12 +44,10 @@ pub(crate) async fn gateway_metric(
     Path((gateway, metric)): Path<(String, String)>,
     parameters: Parameters,
 ) -> Answer {
-    newest(
-        &app,
-        &parameters,
-        "metrics",
-        [format!("gateways:{gateway}"), "gateway".into(), format!("metrics:{metric}")],
-    )
+    let tags = [format!("gateways:{gateway}"), "gateway".into(), format!("metrics:{metric}")];
+    newest(&app, &parameters, "metrics", tags, |seconds| {
+        Quiet::find(&app, &gateway, None, seconds)?.metric(&metric)
+    })
     .await
 }
 
@@ -65,7 +67,8 @@ pub(crate) async fn route_metric(
         "route".into(),
         format!("metrics:{metric}"),
     ];
-    newest(&app, &parameters, "metrics", tags).await
+    let quiet = |seconds| Quiet::find(&app, &gateway, Some(&route), seconds)?.metric(&metric);
+    newest(&app, &parameters, "metrics", tags, quiet).await
 }
 
 /// A metric of a port of a cluster: the gateway `deployment/cluster/port`.
@@ -106,7 +109,8 @@ pub(crate) async fn gateway_health(
     Path(gateway): Path<String>,
     parameters: Parameters,
 ) -> Answer {
-    newest(&app, &parameters, "health", [format!("gateways:{gateway}"), "gateway".into(), "health".into()])
+    let tags = [format!("gateways:{gateway}"), "gateway".into(), "health".into()];
+    newest(&app, &parameters, "health", tags, |seconds| Quiet::find(&app, &gateway, None, seconds)?.health())
         .await
 }
 
@@ -121,7 +125,8 @@ pub(crate) async fn route_health(
     parameters: Parameters,
 ) -> Answer {
     let tags = [format!("gateways:{gateway}"), format!("routes:{route}"), "route".into(), "health".into()];
-    newest(&app, &parameters, "health", tags).await
+    let quiet = |seconds| Quiet::find(&app, &gateway, Some(&route), seconds)?.health();
+    newest(&app, &parameters, "health", tags, quiet).await
 }
 
 /// Health of a deployment, 0 to 1.
@@ -138,6 +143,7 @@ pub(crate) async fn deployment_health(
         &parameters,
         "health",
         [format!("deployments:{deployment}"), "deployment".into(), "health".into()],
+        |_| None,
     )
     .await
 }
@@ -158,7 +164,7 @@ pub(crate) async fn cluster_health(
         "cluster".into(),
         "health".into(),
     ];
-    newest(&app, &parameters, "health", tags).await
+    newest(&app, &parameters, "health", tags, |_| None).await
 }
 
 /// Health of a service, 0 to 1.
@@ -178,10 +184,17 @@ pub(crate) async fn service_health(
         "service".into(),
         "health".into(),
     ];
-    newest(&app, &parameters, "health", tags).await
+    newest(&app, &parameters, "health", tags, |_| None).await
 }
 
-async fn newest<const N: usize>(app: &App, parameters: &Parameters, kind: &str, tags: [String; N]) -> Answer {
+/// The newest event with these tags; without one what `quiet` computes for so many seconds.
+async fn newest<const N: usize>(
+    app: &App,
+    parameters: &Parameters,
+    kind: &str,
+    tags: [String; N],
+    quiet: impl FnOnce(u32) -> Option<Value>,
+) -> Answer {
     let window = window(parameters.text("window"), app.limits().metrics_window);
     let from =
         SignedDuration::try_from(window).ok().and_then(|window| Timestamp::now().checked_sub(window).ok());
@@ -192,9 +205,50 @@ async fn newest<const N: usize>(app: &App, parameters: &Parameters, kind: &str, 
         until: None,
     };
     let found = within(app, app.control().query_events(query, store::Page::new(1, 1))).await?;
-    match found.events.first().and_then(|event| event.value.as_ref()).and_then(number) {
+    let published = found.events.first().and_then(|event| event.value.as_ref()).and_then(number);
+    let seconds = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+    match published.or_else(|| quiet(seconds)) {
         Some(value) => Ok(Reply::ok(value)),
-        None => Err(Failure::not_found(format!("No value within the last {} s.", window.as_secs()))),
+        None => Err(Failure::not_found(format!("No value within the last {seconds} s."))),
+    }
+}
+
+/// What is known of a gateway, or of one of its routes, without any event.
+struct Quiet {
+    window: Window,
+    in_flight: u64,
+    /// Of a route.
+    instances: Option<Instances>,
+}
+
+impl Quiet {
+    /// `None` when there is no such gateway or route.
+    fn find(app: &App, gateway: &str, route: Option<&str>, seconds: u32) -> Option<Self> {
+        let view = app.control().view();
+        let name = GatewayName::parse(gateway).ok()?;
+        let entry = view.gateways.get(&name)?;
+        let (key, instances) = match route {
+            None => (Key::Gateway(name), None),
+            Some(route) => {
+                let mut routes = entry.view.routes.iter().zip(&entry.instances);
+                let ((path, _), counts) = routes.find(|((path, _), _)| path.as_str() == route)?;
+                let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                let instances = Instances { ready: number(counts.ready), wanted: number(counts.existing) };
+                (Key::Route(name, path.clone()), Some(instances))
+            }
+        };
+        let telemetry = &app.context.telemetry;
+        let window = telemetry.window(&key, seconds).unwrap_or_else(|| Window::empty(seconds));
+        let in_flight = telemetry.series(&key).map_or(0, |series| series.totals().in_flight);
+        Some(Self { window, in_flight, instances })
+    }
+
+    fn metric(&self, name: &str) -> Option<Value> {
+        figures::metric(name, &self.window, self.in_flight)
+    }
+
+    fn health(&self) -> Option<Value> {
+        figures::health(&self.window, self.instances, HealthMode::Ratio).map(|health| json!(health))
     }
 }
 
