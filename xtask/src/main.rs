@@ -4,6 +4,7 @@
 //! cargo xtask demo [flags of vamp demo]   build and run the guided release
 //! cargo xtask test [filter]               everything that must pass: format, lints, all tests
 //! cargo xtask kube up|down|...            a real Kubernetes for tests
+//! cargo xtask manifests                   write deploy/install.yaml from the Helm chart
 //! cargo xtask bench                       footprint and latency of the management side
 //! ```
 #![allow(clippy::print_stderr, reason = "a command line tool talks to its user")]
@@ -16,6 +17,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 mod bench;
+mod chart;
 mod kube;
 mod suite;
 #[cfg(test)]
@@ -25,6 +27,7 @@ const HELP: &str = "\
 cargo xtask demo [flags]   build the release binary and run `vamp demo` (flags are passed on)
 cargo xtask test [filter]  format, lints and all tests; with a filter only the tests that match
 cargo xtask kube up        a Kubernetes for tests, `up --node` with pods that really run (root); then down, status
+cargo xtask manifests      write deploy/install.yaml from the Helm chart
 cargo xtask bench          footprint and latency of the management side, on the release binary";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("demo") => demo(&rest),
         Some("test") => suite::run(&rest),
         Some("kube") => kube::run(&rest),
+        Some("manifests") => manifests(),
         Some("bench") => release().and_then(|binary| bench::run(&binary)).map(|()| ExitCode::SUCCESS),
         _ => {
             eprintln!("{HELP}");
@@ -73,6 +77,12 @@ fn release() -> anyhow::Result<PathBuf> {
     )?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     Ok(target.join("release").join("vamp"))
+}
+
+/// Writes the plain manifests from the chart.
+fn manifests() -> anyhow::Result<ExitCode> {
+    eprintln!("{}", chart::write_manifests(root())?.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cargo<const N: usize>(args: [&str; N]) -> Command {

@@ -1,0 +1,25 @@
+{{- /* Made from the table of rights: VAMP_UPDATE=1 cargo test -p kubernetes rights */ -}}
+{{- define "vamp.rights.environment" -}}
+- {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+- {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch, delete]}
+- {apiGroups: ["vamp.io"], resources: [gateways], verbs: [get, list, watch, create, update, patch, delete]}
+- {apiGroups: ["vamp.io"], resources: [gateways/status], verbs: [get, update, patch]}
+- {apiGroups: ["vamp.io"], resources: [records], verbs: [get, list, watch, create, update, patch, delete]}
+- {apiGroups: [""], resources: [events], verbs: [create, patch]}
+- {apiGroups: [""], resources: [configmaps], verbs: [create]}
+- {apiGroups: [""], resources: [configmaps], resourceNames: [vamp-ca], verbs: [get, update]}
+{{- end }}
+{{- define "vamp.rights.installation" -}}
+- {apiGroups: ["coordination.k8s.io"], resources: [leases], verbs: [create]}
+- {apiGroups: ["coordination.k8s.io"], resources: [leases], resourceNames: [vamp-controller], verbs: [get, update]}
+- {apiGroups: [""], resources: [pods], verbs: [patch]}
+- {apiGroups: [""], resources: [secrets], verbs: [create]}
+- {apiGroups: [""], resources: [secrets], resourceNames: [vamp-ca], verbs: [get, update]}
+{{- end }}
+{{- define "vamp.rights.discovery" -}}
+- {apiGroups: [""], resources: [namespaces], verbs: [list, watch]}
+{{- end }}
+{{- define "vamp.rights.elsewhere" -}}
+- {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+- {apiGroups: [""], resources: [services], verbs: [list, watch]}
+{{- end }}
