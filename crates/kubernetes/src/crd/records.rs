@@ -33,6 +33,7 @@ pub fn records() -> Value {
                     "properties": {
                         "record": {
                             "type": "object",
+                            "description": "Which document it is.",
                             "required": ["kind", "name", "revision"],
                             "x-kubernetes-preserve-unknown-fields": true,
                             "properties": {
