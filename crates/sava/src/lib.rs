@@ -10,6 +10,7 @@
 //! Nothing here knows Vamp: a shop is released with Vamp, not built on it.
 
 pub mod cart;
+pub mod image;
 pub mod product;
 
 mod catalogue;

@@ -43,8 +43,8 @@ pub struct Settings {
     pub version: String,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Base address of sava-product.
-    pub products: String,
+    /// Base addresses of sava-product, in the order in which they are tried.
+    pub products: Vec<String>,
     /// Code of the locale, for example `ie`; one that the shop knows.
     pub locale: String,
     /// What goes wrong.
@@ -52,9 +52,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// From arguments, else `SAVA_VERSION` and `SAVA_BIND`, else `1.0.5` on `127.0.0.1:3000`; `SAVA_PRODUCT_URL`
-    /// (default `http://sava-product:9070`), `LOCALE` (default `IE`), and faults from `SAVA_ERROR_RATE` and
-    /// `SAVA_LATENCY`.
+    /// From arguments, else `SAVA_VERSION` and `SAVA_BIND`, else `1.0.5` on `127.0.0.1:3000`; `SAVA_PRODUCT_URL`,
+    /// `LOCALE` (default `IE`), and faults from `SAVA_ERROR_RATE` and `SAVA_LATENCY`.
+    ///
+    /// Without `SAVA_PRODUCT_URL` the product service is `http://sava-product:9070`, and where that name is unknown, as in
+    /// a cluster without DNS, the address of the Service `sava-product` that Kubernetes puts into the environment.
     ///
     /// # Errors
     /// A value that cannot be understood.
@@ -70,18 +72,29 @@ impl Settings {
             let codes: Vec<String> = LOCALES.iter().map(|locale| locale.code.to_ascii_uppercase()).collect();
             settings::error("LOCALE", &locale, format!("choose one of {}", codes.join(", ")))
         })?;
-        let products = settings::pick(None, "SAVA_PRODUCT_URL", environment)
-            .unwrap_or_else(|| "http://sava-product:9070".to_owned());
-        let parsed =
-            reqwest::Url::parse(&products).ok().filter(|url| url.scheme() == "http" && url.has_host());
-        if parsed.is_none() {
-            let expected = "give an http address, for example http://127.0.0.1:9070";
-            return Err(settings::error("SAVA_PRODUCT_URL", &products, expected));
+        let products = match settings::pick(None, "SAVA_PRODUCT_URL", environment) {
+            Some(url) => vec![url],
+            None => {
+                let host = settings::pick(None, "SAVA_PRODUCT_SERVICE_HOST", environment);
+                let port = settings::pick(None, "SAVA_PRODUCT_SERVICE_PORT", environment);
+                let service = host.map(|host| {
+                    let host = if host.contains(':') { format!("[{host}]") } else { host };
+                    format!("http://{host}:{}", port.as_deref().unwrap_or("9070"))
+                });
+                std::iter::once("http://sava-product:9070".to_owned()).chain(service).collect()
+            }
+        };
+        for url in &products {
+            let parsed = reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "http" && url.has_host());
+            if parsed.is_none() {
+                let expected = "give an http address, for example http://127.0.0.1:9070";
+                return Err(settings::error("SAVA_PRODUCT_URL", url, expected));
+            }
         }
         Ok(Self {
             version: settings::version(version.as_deref().unwrap_or("1.0.5"))?,
             listen: settings::listen(listen.as_deref(), 3000)?,
-            products: products.trim_end_matches('/').to_owned(),
+            products: products.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
             locale: known.code.to_owned(),
             faults: Faults::read(environment)?,
         })

@@ -1,5 +1,6 @@
 //! Where products come from: the product service, else what it said last, else fruit.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -68,13 +69,15 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Shelf {
     client: Option<reqwest::Client>,
-    url: String,
+    urls: Vec<String>,
+    /// Which of them answered last, and so is asked first.
+    first: AtomicUsize,
     locale: &'static Locale,
     last: RwLock<Option<Arc<Vec<Item>>>>,
 }
 
 impl Shelf {
-    pub(super) fn new(products: &str, locale: &'static Locale) -> Self {
+    pub(super) fn new(products: &[String], locale: &'static Locale) -> Self {
         // Redirects and proxies of the environment would only hide where products come from.
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
@@ -83,7 +86,8 @@ impl Shelf {
             .build()
             .inspect_err(|error| tracing::error!(%error, "no HTTP client: only fruit today"))
             .ok();
-        Self { client, url: format!("{products}/products/{}", locale.code), locale, last: RwLock::default() }
+        let urls = products.iter().map(|base| format!("{base}/products/{}", locale.code)).collect();
+        Self { client, urls, first: AtomicUsize::new(0), locale, last: RwLock::default() }
     }
 
     /// The products now. Never fails: there is always fruit.
@@ -95,7 +99,7 @@ impl Shelf {
                 Stock { items, source: Source::Live(version) }
             }
             Err(error) => {
-                tracing::warn!(url = self.url, error, "the product service is away");
+                tracing::warn!(urls = ?self.urls, error, "the product service is away");
                 match self.last.read().unwrap_or_else(PoisonError::into_inner).clone() {
                     Some(items) => Stock { items, source: Source::Cached },
                     None => Stock { items: Arc::new(fruit(self.locale)), source: Source::Stub },
@@ -127,11 +131,26 @@ impl Shelf {
         if items.is_empty() { Err("its answer has no products".to_owned()) } else { Ok((items, version)) }
     }
 
+    /// The first answer of any address.
     async fn ask(&self, accept: &str) -> Result<reqwest::Response, String> {
         let client = self.client.as_ref().ok_or("no HTTP client")?;
-        let request =
-            client.get(&self.url).header(header::ACCEPT, accept).header(header::USER_AGENT, "sava-cart");
-        request.send().await.map_err(|error| error.to_string())
+        let first = self.first.load(Ordering::Relaxed);
+        let mut last = "no address".to_owned();
+        for step in 0..self.urls.len() {
+            let at = (first + step) % self.urls.len();
+            let request = client
+                .get(&self.urls[at])
+                .header(header::ACCEPT, accept)
+                .header(header::USER_AGENT, "sava-cart");
+            match request.send().await {
+                Ok(answer) => {
+                    self.first.store(at, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(last)
     }
 }
 

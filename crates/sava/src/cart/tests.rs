@@ -283,6 +283,29 @@ fn text_from_elsewhere_is_escaped() {
     assert_eq!(escape("<a href=\"x\" id='y'>&amp;"), "&lt;a href=&quot;x&quot; id=&#39;y&#39;&gt;&amp;amp;");
 }
 
+/// A cluster without DNS: the name leads nowhere, the address that Kubernetes puts into the environment does.
+#[tokio::test]
+async fn products_are_found_without_the_name() {
+    let products = products("1.0.3").await;
+    let address = products.address();
+    let lookup = move |name: &str| match name {
+        "SAVA_PRODUCT_SERVICE_HOST" => Some(address.ip().to_string()),
+        "SAVA_PRODUCT_SERVICE_PORT" => Some(address.port().to_string()),
+        _ => None,
+    };
+    let mut settings = Settings::read(None, Some("127.0.0.1:0"), &lookup).unwrap();
+    // Not a question to the resolver of whoever runs this test.
+    settings.products[0] = "http://127.0.0.1:1".to_owned();
+    let front = start(settings).await.unwrap();
+    let mut browser = Browser::new(&front);
+    for _ in 0..2 {
+        let (status, page, headers) = browser.get("/").await;
+        assert_eq!(status, 200);
+        assert!(page.contains("Pour-over Patience Mug"));
+        assert!(headers["x-sava-products"].to_str().unwrap().starts_with("live"), "{headers:?}");
+    }
+}
+
 #[test]
 fn settings_say_what_is_wrong() {
     let read = |name: &'static str, value: &'static str| {
@@ -290,7 +313,14 @@ fn settings_say_what_is_wrong() {
     };
     let settings = read("", "").unwrap();
     assert_eq!((settings.version.as_str(), settings.locale.as_str()), ("1.0.5", "ie"));
-    assert_eq!(settings.products, "http://sava-product:9070");
+    assert_eq!(settings.products, ["http://sava-product:9070"]);
+    let in_a_pod = |name: &str| match name {
+        "SAVA_PRODUCT_SERVICE_HOST" => Some("fd00::7".to_owned()),
+        "SAVA_PRODUCT_SERVICE_PORT" => Some("9071".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::read(None, None, &in_a_pod).unwrap();
+    assert_eq!(settings.products, ["http://sava-product:9070", "http://[fd00::7]:9071"]);
     assert!(read("LOCALE", "XX").unwrap_err().to_string().contains("choose one of IE, UK"));
     assert!(read("SAVA_PRODUCT_URL", "sava-product:9070").is_err());
     assert!(read("SAVA_PRODUCT_URL", "https://x").is_err(), "no TLS client is built in");
