@@ -4,7 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig};
+
+use tower::filter::FilterLayer;
+
+use crate::access::guard;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -70,7 +75,13 @@ impl Cluster {
         // Whoever asks knows best when to ask again.
         config.default_retry = false;
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+        let unusable = |error| ConnectError::Client(Box::new(error));
+        let builder = ClientBuilder::try_from(config).map_err(unusable)?;
+        let client = if cfg!(debug_assertions) {
+            builder.with_layer(&FilterLayer::new(guard::check)).build()
+        } else {
+            builder.build()
+        };
         Ok(Self { client, namespace })
     }
 

@@ -45,8 +45,6 @@ const SHORT: Duration = Duration::from_secs(1);
 /// After so many failures in a row a watch begins anew with a list.
 const RELIST: u32 = 3;
 
-const VERBS: &[&str] = &["list", "watch"];
-
 /// Namespace and name.
 pub(crate) type Key = (String, String);
 
@@ -243,7 +241,7 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
     }
 
     fn attempt<'a>(&'a self, verb: &'a str) -> Attempt<'a> {
-        Attempt { verb, resource: O::RESOURCE, verbs: VERBS, namespace: self.namespace.as_deref() }
+        Attempt { verb, resource: O::RESOURCE, namespace: self.namespace.as_deref() }
     }
 
     /// Reports a failure, once for each message, and waits.

@@ -24,6 +24,7 @@
 //!
 //! This is the only crate that knows the `kube` library.
 
+pub mod access;
 mod connect;
 pub mod crd;
 mod explain;

@@ -28,8 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A new plan after a conflict, should the watch have nothing to tell.
 const CONFLICT: Duration = Duration::from_millis(500);
 
-const VERBS: &[&str] = &["list", "watch", "create", "patch", "delete"];
-
 pub(crate) type Report = Arc<BTreeMap<GatewayName, GatewayService>>;
 
 pub(crate) struct Keeper {
@@ -170,7 +168,7 @@ impl Keeper {
             Action::Foreign { .. } => return Done::Nothing,
         };
         let answer = timeout(PATIENCE, self.send(method, name, &body)).await;
-        let attempt = Attempt { verb, resource: "services", verbs: VERBS, namespace: Some(&self.namespace) };
+        let attempt = Attempt { verb, resource: "services", namespace: Some(&self.namespace) };
         match answer {
             Ok(Ok(())) => {
                 match action {
