@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::web::address::Addresses;
-pub use crate::web::token::{Role, Token};
+pub use crate::web::token::{Authenticator, Identity, Role, Token, Unauthenticated};
 
 /// Everything that handlers reach. Cheap handles only; made once by the program.
 pub struct Context {
@@ -112,14 +112,23 @@ impl Settings {
 /// Who may call, and from where.
 #[derive(Debug, Clone, Default)]
 pub struct Security {
-    /// Static tokens. None: no authentication.
+    /// Static tokens.
     pub tokens: Vec<Token>,
+    /// Knows other tokens. Without it and without static tokens there is no authentication.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Origins of other sites whose pages may use the API (CORS), for example `https://ui.example`. None: CORS is off.
     pub allowed_origins: Vec<String>,
     /// Host names that are answered to besides loopback ones, when listening on loopback.
     pub allowed_hosts: Vec<String>,
     /// True when the API listens on loopback: then only known host names are answered to, against DNS rebinding.
     pub loopback_only: bool,
+}
+
+impl Security {
+    /// True when everybody may do everything.
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_empty() && self.authenticator.is_none()
+    }
 }
 
 /// Bounds of requests. Every number is generous for people and programs, and small for the process.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use crate::context::{
-    Context, DataPlane, Info, Limits, NoWorkloads, Role, Security, Settings, TargetStatus, Token, Workload,
-    WorkloadChange, WorkloadInstance, Workloads,
+    Authenticator, Context, DataPlane, Identity, Info, Limits, NoWorkloads, Role, Security, Settings,
+    TargetStatus, Token, Unauthenticated, Workload, WorkloadChange, WorkloadInstance, Workloads,
 };
 
 pub use crate::serve::serve;

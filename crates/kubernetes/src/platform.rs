@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::access::Callers;
 use crate::connect::Cluster;
 use crate::follow::Follower;
 use crate::hub::{Hub, Kind, Known, Services};
@@ -136,6 +137,11 @@ impl Platform {
         };
         self.tasks().spawn(keeper.run());
         reports
+    }
+
+    /// Who may use the API of this environment, as the cluster sees it.
+    pub fn callers(&self) -> Callers {
+        Callers::with(self.inner.client.clone())
     }
 
     /// Ends everything; writes under way are cut off, which a later start repairs.

@@ -7,6 +7,7 @@
 //! ```
 
 mod adapters;
+mod callers;
 mod memory;
 mod platform;
 mod services;
@@ -123,7 +124,8 @@ impl Server {
     /// What could not be started, and what to do about it.
     pub(crate) async fn start(settings: Settings, mut applied: Applied) -> anyhow::Result<Self> {
         let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
-        if tokens.is_empty() && !settings.api_listen.ip().is_loopback() {
+        let open = tokens.is_empty() && settings.kubeconfig.is_none();
+        if open && !settings.api_listen.ip().is_loopback() {
             anyhow::bail!(
                 "--api-listen {} can be reached from other machines, so the API needs tokens: give --token-file, \
                  or listen on 127.0.0.1",
@@ -219,7 +221,7 @@ impl Server {
             tokio::spawn(api::serve(api_listener, api::router(context), closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
-        if settings.token_file.is_none() {
+        if settings.token_file.is_none() && api.ip().is_loopback() {
             info!("the API is open to everybody on this machine; --token-file closes it");
         }
         if settings.inventory.is_empty() && settings.kubeconfig.is_none() {

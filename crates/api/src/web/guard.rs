@@ -4,49 +4,68 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::failure::Failure;
-use super::token::{Identity, Role, carries_token, identify};
+use super::token::{Identity, Role, Unauthenticated, identify, secret};
 use crate::context::Security;
 
-/// Refuses what may not pass; else says who is calling, when that is known.
-pub(crate) fn admit(parts: &Parts, path: &str, security: &Security) -> Result<Option<Identity>, Failure> {
+/// Refuses what may not pass; else says who is calling, when that is known. `namespace` is that of the environment.
+pub(crate) async fn admit(
+    parts: &Parts,
+    path: &str,
+    namespace: &str,
+    security: &Security,
+) -> Result<Option<Identity>, Failure> {
     check_host(parts, security)?;
     if !is_read(&parts.method) {
         check_site(&parts.headers, security)?;
     }
     let identity = identify(&parts.headers, &security.tokens);
-    if security.tokens.is_empty() || is_open(path) {
+    if security.is_open() || is_open(path) {
         return Ok(identity);
     }
+    let identity = match (identity, secret(&parts.headers), &security.authenticator) {
+        (Some(identity), _, _) => identity,
+        (None, Some(token), Some(authenticator)) if !token.is_empty() => {
+            authenticator.authenticate(token, namespace).await.map_err(|error| match error {
+                Unauthenticated::Unknown(why) => unauthenticated(&format!("{why}.")),
+                Unauthenticated::Unavailable(why) => Failure::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "authentication-unavailable",
+                    format!("{why}."),
+                )
+                .header(RETRY_AFTER, HeaderValue::from_static("5")),
+            })?
+        }
+        (None, Some(_), None) => return Err(unauthenticated("The token is not known to this server.")),
+        (None, _, _) => {
+            return Err(unauthenticated(
+                "A token is needed: send the header 'Authorization: Bearer <token>'.",
+            ));
+        }
+    };
     let needed = required(&parts.method, path);
-    match identity {
-        None => Err(Failure::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            if carries_token(&parts.headers) {
-                "The token is not known to this server."
-            } else {
-                "A token is needed: send the header 'Authorization: Bearer <token>'."
-            },
-        )
-        .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        Some(identity) if identity.role < needed => Err(Failure::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            format!(
-                "'{}' has the role {}, but this needs the role {}.",
-                identity.name,
-                identity.role.as_str(),
-                needed.as_str()
-            ),
-        )),
-        Some(identity) => Ok(Some(identity)),
+    if identity.role.is_some_and(|role| role >= needed) {
+        return Ok(Some(identity));
     }
+    let has =
+        identity.role.map_or_else(|| "no role here".into(), |role| format!("the role {}", role.as_str()));
+    let mut message = format!("'{}' has {has}, but this needs the role {}", identity.name, needed.as_str());
+    if let Some(authenticator) = &security.authenticator {
+        message.push_str(": ");
+        message.push_str(&authenticator.rule(needed, namespace));
+    }
+    message.push('.');
+    Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", message))
+}
+
+fn unauthenticated(message: &str) -> Failure {
+    Failure::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+        .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 fn is_read(method: &Method) -> bool {

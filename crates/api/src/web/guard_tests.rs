@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::Request;
 
 use super::*;
-use crate::web::token::Token;
+use crate::web::token::{Authenticator, Token};
 
 fn security() -> Security {
     Security {
@@ -13,6 +17,7 @@ fn security() -> Security {
         allowed_origins: vec!["https://ui.example".into()],
         allowed_hosts: vec!["vamp.internal".into()],
         loopback_only: true,
+        authenticator: None,
     }
 }
 
@@ -28,7 +33,9 @@ fn admit_with(
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let path = parts.uri.path().to_owned();
-    admit(&parts, &path, security)
+    admit(&parts, &path, "prod", security)
+        .now_or_never()
+        .expect("an answer at once")
         .map(|identity| identity.map(|i| i.name))
         .map_err(|failure| failure.status())
 }
@@ -64,6 +71,88 @@ fn tokens_and_roles() {
     check("GET", "/", None, Ok(None));
     check("GET", "/metrics", None, Err(401));
     check("GET", "/openapi.json", None, Err(401));
+}
+
+/// Knows tokens `NAME:ROLE`, in the namespace `prod` only.
+#[derive(Debug)]
+struct Users;
+
+impl Authenticator for Users {
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<Identity, Unauthenticated>> {
+        let answer = match token.split_once(':') {
+            _ if token == "away" => Err(Unauthenticated::Unavailable("Nobody answers".into())),
+            None => Err(Unauthenticated::Unknown("Nobody knows it".into())),
+            Some((name, role)) => {
+                let role = match role {
+                    "viewer" => Some(Role::Viewer),
+                    "operator" => Some(Role::Operator),
+                    _ => None,
+                };
+                Ok(Identity {
+                    name: name.into(),
+                    role: role.filter(|_| namespace == "prod"),
+                    groups: Vec::new(),
+                })
+            }
+        };
+        Box::pin(async { answer })
+    }
+
+    fn rule(&self, role: Role, namespace: &str) -> String {
+        format!("the verb of a {} in {namespace}", role.as_str())
+    }
+}
+
+#[test]
+fn users_of_the_platform_stand_beside_static_tokens() {
+    let alone = Security { tokens: Vec::new(), authenticator: Some(Arc::new(Users)), ..security() };
+    let both = Security { authenticator: Some(Arc::new(Users)), ..security() };
+    for (token, method, expected) in [
+        ("ann:viewer", "GET", Ok("ann")),
+        ("ann:viewer", "PUT", Err(403)),
+        ("bob:operator", "PUT", Ok("bob")),
+        ("eve:nothing", "GET", Err(403)),
+        ("wrong", "GET", Err(401)),
+        ("", "GET", Err(401)),
+        ("away", "GET", Err(503)),
+    ] {
+        let value = format!("Bearer {token}");
+        for security in [&alone, &both] {
+            let got =
+                admit_with(method, "/api/v1/gateways/x", &[("authorization", value.as_str())], security);
+            let expected = expected.map(|name| Some(name.to_owned()));
+            assert_eq!(got.map_err(|status| status.as_u16()), expected, "{token} {method}");
+        }
+    }
+    let known = |header| admit_with("PUT", "/api/v1/gateways/x", &[("authorization", header)], &both);
+    assert_eq!(known("Bearer o"), Ok(Some("oscar".into())), "a static token is not asked about elsewhere");
+    assert_eq!(admit_with("GET", "/readyz", &[("authorization", "Bearer away")], &alone), Ok(None));
+    assert_eq!(admit_with("GET", "/api/v1/gateways", &[], &alone), Err(StatusCode::UNAUTHORIZED));
+}
+
+#[test]
+fn a_refusal_names_the_rule_that_would_help() {
+    let security = Security { tokens: Vec::new(), authenticator: Some(Arc::new(Users)), ..security() };
+    let message = |token: &str| {
+        let request = Request::put("/api/v1/gateways/x").header("authorization", format!("Bearer {token}"));
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let answer = admit(&parts, "/api/v1/gateways/x", "prod", &security).now_or_never().unwrap();
+        answer.unwrap_err().message().to_owned()
+    };
+    assert_eq!(
+        message("ann:viewer"),
+        "'ann' has the role viewer, but this needs the role operator: the verb of a operator in prod."
+    );
+    assert_eq!(
+        message("eve:nothing"),
+        "'eve' has no role here, but this needs the role operator: the verb of a operator in prod."
+    );
+    assert_eq!(message("wrong"), "Nobody knows it.");
+    assert!(!message("s3cret-value").contains("s3cret"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) async fn layer(State(app): State<Arc<App>>, request: Request, next: N
     let negotiated = Format::negotiate(request.headers());
     let format = negotiated.as_ref().copied().unwrap_or_default();
     let is_api;
-    let mut response = match prepare(&app.context, request) {
+    let mut response = match prepare(&app.context, request).await {
         Err(failure) => {
             is_api = true;
             failure.into_response()
@@ -53,10 +53,11 @@ pub(crate) async fn layer(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
-fn prepare(context: &Context, request: Request) -> Result<Request, Failure> {
+async fn prepare(context: &Context, request: Request) -> Result<Request, Failure> {
     let (mut parts, body) = request.into_parts();
     let canonical = context.settings.addresses(&context.environment).canonical(&parts.uri)?;
-    let identity = guard::admit(&parts, canonical.path(), &context.settings.security)?;
+    let identity =
+        guard::admit(&parts, canonical.path(), &context.namespace, &context.settings.security).await?;
     let origin = Origin::of(&parts, identity);
     parts.extensions.insert(origin);
     parts.uri = canonical;

@@ -1,5 +1,6 @@
-//! Who is calling: static tokens with roles.
+//! Who is calling: static tokens with roles, and whoever else can tell.
 
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
@@ -50,29 +51,52 @@ impl std::fmt::Debug for Token {
 
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Identity {
-    /// Name of the token.
-    pub(crate) name: String,
-    /// What it may do.
-    pub(crate) role: Role,
+pub struct Identity {
+    /// Name, the actor of what is done: of the token, or of the user.
+    pub name: String,
+    /// What it may do in the environment that is asked for; `None`: nothing.
+    pub role: Option<Role>,
+    /// Groups of the user, where there are any.
+    pub groups: Vec<String>,
+}
+
+/// Tells whose a bearer token is that is none of the static ones.
+///
+/// It never logs or keeps a token.
+pub trait Authenticator: std::fmt::Debug + Send + Sync + 'static {
+    /// The owner of a token, with the role in the environment whose platform namespace is given.
+    fn authenticate<'a>(
+        &'a self,
+        token: &'a str,
+        namespace: &'a str,
+    ) -> BoxFuture<'a, Result<Identity, Unauthenticated>>;
+
+    /// What somebody without a role is to be given to have it, in the terms of the platform: "the verb 'update' on ...".
+    fn rule(&self, role: Role, namespace: &str) -> String;
+}
+
+/// Why an [`Authenticator`] names nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unauthenticated {
+    /// The token is nobody's: why, for people.
+    Unknown(String),
+    /// It cannot tell at the moment: why, for people. Says nothing about the token.
+    Unavailable(String),
 }
 
 /// The identity that the `Authorization` header proves. `token` without a value is the same as no header (A3).
 pub(crate) fn identify(headers: &HeaderMap, tokens: &[Token]) -> Option<Identity> {
     let digest: [u8; 32] = Sha256::digest(secret(headers)?.as_bytes()).into();
     // Digests of secrets are compared, so the time that a comparison takes tells nothing about a secret.
-    tokens
-        .iter()
-        .find(|token| token.digest == digest)
-        .map(|token| Identity { name: token.name.clone(), role: token.role })
+    tokens.iter().find(|token| token.digest == digest).map(|token| Identity {
+        name: token.name.clone(),
+        role: Some(token.role),
+        groups: Vec::new(),
+    })
 }
 
-/// Whether the header holds a token at all, known or not.
-pub(crate) fn carries_token(headers: &HeaderMap) -> bool {
-    secret(headers).is_some()
-}
-
-fn secret(headers: &HeaderMap) -> Option<&str> {
+/// The token that the header holds, known or not.
+pub(crate) fn secret(headers: &HeaderMap) -> Option<&str> {
     let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
     ["token", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then(|| secret.trim())
 }

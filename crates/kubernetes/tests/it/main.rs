@@ -1,6 +1,7 @@
 //! The platform against a fake API server: what is shown and written comes to be what it should be, whatever goes wrong.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod access;
 mod chaos;
 mod discovery;
 mod services;

@@ -19,6 +19,7 @@ use telemetry::{Key, Telemetry, Window};
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::Applied;
+use crate::serve::callers::ClusterUsers;
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
@@ -87,7 +88,7 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
         gateway_filter: parts.filter,
         telemetry: parts.telemetry,
         data_plane: Arc::new(DataPlane(parts.proxy)),
-        workloads: workloads(parts.platform),
+        workloads: workloads(parts.platform.clone()),
         info: api::Info {
             message: "Vamp: release control for microservices".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -99,6 +100,7 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
         settings: api::Settings {
             security: api::Security {
                 tokens: parts.tokens,
+                authenticator: authenticator(&parts.platform, parts.api),
                 allowed_origins: settings.allowed_origin.clone(),
                 allowed_hosts: settings.allowed_host.clone(),
                 loopback_only: parts.api.ip().is_loopback(),
@@ -107,6 +109,17 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
             ..api::Settings::default()
         },
         closing: parts.closing,
+    }
+}
+
+/// Where others can reach the API, users of the cluster are known by their own tokens. On loopback it stays as open as it is
+/// without a cluster.
+fn authenticator(platform: &Platform, api: SocketAddr) -> Option<Arc<dyn api::Authenticator>> {
+    match platform {
+        Platform::Kubernetes(platform) if !api.ip().is_loopback() => {
+            Some(Arc::new(ClusterUsers(platform.callers())))
+        }
+        _ => None,
     }
 }
 
