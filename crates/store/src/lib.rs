@@ -12,10 +12,12 @@
 //! append-only log with tags). It knows nothing of what is in a record. Decisions are made before a commit, on the state in
 //! memory; [`Expect`] turns a lost race into [`StoreError::Conflict`] instead of a lost update.
 //!
-//! [`MemoryStore`] forgets on exit and is the plain reference; [`SqliteStore`] is what `vamp serve` uses. One conformance
-//! suite (`tests/it/conformance.rs`) runs against both.
+//! [`MemoryStore`] forgets on exit and is the plain reference; [`SqliteStore`] is what `vamp serve` uses. Both this crate and
+//! `kubernetes`, which keeps records in a cluster, run the conformance suite in `testkit::conformance`. [`Contents`] is the meaning
+//! of it all as plain data.
 
 mod commit;
+mod contents;
 mod error;
 mod event;
 mod id;
@@ -27,6 +29,7 @@ use jiff::Timestamp;
 use model::event::{Event, EventQuery};
 
 pub use crate::commit::{Commit, Committed, Delete, Expect, Loaded, Put, Record, Revision};
+pub use crate::contents::{Change, Contents, Key};
 pub use crate::error::StoreError;
 pub use crate::event::{Aggregation, EventPage, Page, Pruned, Retention};
 pub use crate::id::EventIds;

@@ -15,7 +15,7 @@ use model::event::EventQuery;
 use serde_json::json;
 use store::{Expect, Page, Put, Retention, SqliteStore, Store};
 
-use crate::conformance::{event, put};
+use testkit::conformance::{event, put};
 
 const FOLDER: &str = "VAMP_STORE_CRASH_TEST";
 const KILLS: u32 = 40;

@@ -8,7 +8,7 @@ use model::event::EventQuery;
 use serde_json::json;
 use store::{Commit, Expect, Page, Retention, SqliteStore, Store, StoreError};
 
-use crate::conformance::{event, put};
+use testkit::conformance::{event, put};
 
 async fn open(folder: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(folder, "default").await
