@@ -141,10 +141,7 @@ fn arrows_point_down() {
         ("control", vec!["proxy", "api", "cli", "local", "kubernetes", "vamp"]),
         ("store", vec!["routing", "control", "proxy", "api", "cli", "local", "kubernetes", "vamp"]),
         ("local", vec!["routing", "control", "store", "proxy", "api", "cli", "kubernetes", "vamp"]),
-        (
-            "kubernetes",
-            vec!["routing", "control", "store", "proxy", "telemetry", "api", "cli", "local", "vamp"],
-        ),
+        ("kubernetes", vec!["routing", "control", "proxy", "telemetry", "api", "cli", "local", "vamp"]),
         (
             "cli",
             vec!["routing", "control", "store", "proxy", "telemetry", "api", "local", "kubernetes", "vamp"],

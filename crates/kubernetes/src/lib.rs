@@ -33,6 +33,7 @@ mod hub;
 mod object;
 mod observe;
 mod platform;
+pub mod records;
 mod services;
 
 pub use connect::{Cluster, ConnectError, Credentials};

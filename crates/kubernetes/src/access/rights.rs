@@ -113,7 +113,7 @@ pub const RIGHTS: &[Right] = &[
         group: VAMP_GROUP,
         resource: "records",
         names: &[],
-        verbs: &["get", "list", "watch", "create", "update", "patch", "delete"],
+        verbs: &["get", "list", "create", "update", "delete"],
         module: "records",
         why: "keep artifacts, live state and events",
     },

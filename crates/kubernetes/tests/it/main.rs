@@ -4,5 +4,6 @@
 mod access;
 mod chaos;
 mod discovery;
+mod records;
 mod services;
 mod world;

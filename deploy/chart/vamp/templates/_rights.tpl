@@ -4,7 +4,7 @@
 - {apiGroups: [""], resources: [services], verbs: [list, watch, create, patch, delete]}
 - {apiGroups: ["vamp.io"], resources: [gateways], verbs: [get, list, watch, create, update, patch, delete]}
 - {apiGroups: ["vamp.io"], resources: [gateways/status], verbs: [get, update, patch]}
-- {apiGroups: ["vamp.io"], resources: [records], verbs: [get, list, watch, create, update, patch, delete]}
+- {apiGroups: ["vamp.io"], resources: [records], verbs: [get, list, create, update, delete]}
 - {apiGroups: [""], resources: [events], verbs: [create, patch]}
 - {apiGroups: [""], resources: [configmaps], verbs: [create]}
 - {apiGroups: [""], resources: [configmaps], resourceNames: [vamp-ca], verbs: [get, update]}
