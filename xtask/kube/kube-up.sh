@@ -4,12 +4,15 @@
 #   kube-up.sh STATE_DIR [up]            etcd + kube-apiserver + kube-controller-manager
 #   kube-up.sh STATE_DIR up --node       the same, and pods really run (root; scheduler, kubelet,
 #                                        containerd, runc, CNI bridge, kube-proxy, names of Services)
-#   kube-up.sh STATE_DIR image REF STATIC_BINARY [KEY=VALUE...]
-#                                        FROM-scratch image with that one binary, for --node
 #   kube-up.sh STATE_DIR load TAR        the images in an archive (docker or OCI), for --node
+#   kube-up.sh STATE_DIR image REF BINARY [KEY=VALUE...] [-- ARGUMENT...]
+#                                        the same with an image of just that, as below
 #   kube-up.sh STATE_DIR status          0 when the API answers
 #   kube-up.sh STATE_DIR down            stop everything, undo host changes, remove STATE_DIR
 #   kube-up.sh - build [--node]          only fill the cache (the slow part)
+#   kube-up.sh - archive TAR REF BINARY [KEY=VALUE...] [-- ARGUMENT...]
+#                                        FROM-scratch image with that binary, the libraries of this
+#                                        machine that it needs, environment and first arguments
 #   kube-up.sh - check [--node]          says why it cannot work on this machine, if so
 #
 # stdout is one line, the path of the kubeconfig; progress goes to stderr.
@@ -334,19 +337,29 @@ node_net_up() {
   echo 1 >/proc/sys/net/ipv4/ip_forward
 }
 
-make_image() { # make_image OUT REF BINARY [KEY=VALUE...]
-  local out=$1 ref=$2 bin=$3 d dig cd env="" e; shift 3
-  d=$(mktemp -d "$S/image.XXXXXX"); mkdir "$d/l"
+make_image() { # make_image OUT REF BINARY [KEY=VALUE...] [-- ARGUMENT...]
+  local out=$1 ref=$2 bin=$3 d dig cd env="" entry='"/app"' e lib; shift 3
+  case $ref in */*/*) ;; */*) ref=docker.io/$ref ;; *) ref=docker.io/library/$ref ;; esac
+  d=$(mktemp -d); mkdir "$d/l" "$d/l/tmp"; chmod 1777 "$d/l/tmp"
   cp "$bin" "$d/l/app"; chmod 755 "$d/l/app"
-  tar --owner=0 --group=0 --mtime=@0 -cf "$d/layer.tar" -C "$d/l" app
+  strip -g "$d/l/app" 2>/dev/null || true
+  # a dynamic binary needs the loader and libraries, at the same places
+  while read -r lib; do
+    mkdir -p "$d/l$(dirname "$lib")"; cp -L "$lib" "$d/l$lib"
+  done < <(ldd "$bin" 2>/dev/null | grep -o '/[^ ]*' || true)
+  tar --owner=0 --group=0 --mtime=@0 -cf "$d/layer.tar" -C "$d/l" .
   dig=$(sha256sum <"$d/layer.tar" | cut -d' ' -f1)
-  for e; do e=${e//\\/\\\\}; e=${e//\"/\\\"}; env="$env${env:+,}\"$e\""; done
-  printf '{"architecture":"amd64","os":"linux","config":{"Entrypoint":["/app"],"Env":[%s],"WorkingDir":"/"},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created_by":"scratch"}]}' "$env" "$dig" >"$d/config"
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do env="$env${env:+,}$(json_text "$1")"; shift; done
+  [ $# -eq 0 ] || shift
+  for e; do entry="$entry,$(json_text "$e")"; done
+  printf '{"architecture":"amd64","os":"linux","config":{"Entrypoint":[%s],"Env":[%s],"WorkingDir":"/"},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created_by":"scratch"}]}' "$entry" "$env" "$dig" >"$d/config"
   cd=$(sha256sum <"$d/config" | cut -d' ' -f1); mv "$d/config" "$d/$cd.json"
   printf '[{"Config":"%s.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$cd" "$ref" >"$d/manifest.json"
   tar -cf "$out" -C "$d" "$cd.json" layer.tar manifest.json
   rm -rf "$d"
 }
+
+json_text() { local t=${1//\\/\\\\}; printf '"%s"' "${t//\"/\\\"}"; }
 
 load() {
   [ "$(cat "$S/mode" 2>/dev/null)" = --node ] || die "load: bring it up with --node first"
@@ -357,11 +370,10 @@ load() {
 image() {
   [ "$(cat "$S/mode" 2>/dev/null)" = --node ] || die "image: bring it up with --node first"
   [ $# -ge 2 ] || usage
-  local ref=$1
-  case $ref in */*/*) ;; */*) ref=docker.io/$ref ;; *) ref=docker.io/library/$ref ;; esac
-  make_image "$S/image.tar" "$ref" "${@:2}"
-  "$BIN/ctr" -a "$S/containerd.sock" -n k8s.io images import "$S/image.tar" >&2
-  rm -f "$S/image.tar"
+  local out; out=$(mktemp "$S/image.XXXXXX")
+  make_image "$out" "$@"
+  load "$out"
+  rm -f "$out"
 }
 
 node_up() {
@@ -472,6 +484,7 @@ case $1 in
     case ${2:-} in
       build) build "${3:-}" ;;
       check) check "${3:-}" ;;
+      archive) [ $# -ge 5 ] || usage; make_image "${@:3}" ;;
       *) usage ;;
     esac
     exit ;;

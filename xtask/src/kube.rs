@@ -12,6 +12,9 @@ use anyhow::{Context as _, bail};
 /// Names the kubeconfig of a cluster that tests may use.
 pub(crate) const CLUSTER: &str = "VAMP_TEST_KUBECONFIG";
 
+/// Names a command that brings images to the nodes of that cluster.
+pub(crate) const LOAD_IMAGE: &str = "VAMP_TEST_LOAD_IMAGE";
+
 /// Longest time for building and starting it, in seconds: the first time it compiles Kubernetes.
 const PATIENCE: &str = "2700";
 
@@ -19,6 +22,8 @@ const PATIENCE: &str = "2700";
 pub(crate) struct Cluster {
     /// Leads there, with all rights.
     pub(crate) kubeconfig: PathBuf,
+    /// Brings images to its nodes; none when it has no nodes.
+    pub(crate) load_image: Option<OsString>,
     /// Whether it is to be stopped in the end.
     ours: bool,
 }
@@ -29,7 +34,11 @@ impl Cluster {
     pub(crate) fn begin() -> JoinHandle<Result<Self, String>> {
         std::thread::spawn(|| {
             if let Some(file) = std::env::var_os(CLUSTER).filter(|file| !file.is_empty()) {
-                return Ok(Self { kubeconfig: file.into(), ours: false });
+                return Ok(Self {
+                    kubeconfig: file.into(),
+                    load_image: std::env::var_os(LOAD_IMAGE),
+                    ours: false,
+                });
             }
             if let Some(cluster) = Self::running() {
                 return Ok(cluster);
@@ -56,7 +65,19 @@ impl Cluster {
     pub(crate) fn running() -> Option<Self> {
         let output =
             script(&[state().into_os_string(), "status".into()]).stderr(Stdio::null()).output().ok()?;
-        output.status.success().then(|| Self { kubeconfig: state().join("kubeconfig"), ours: false })
+        output.status.success().then(|| Self::here(false))
+    }
+
+    /// The one of this checkout.
+    fn here(ours: bool) -> Self {
+        let mode = std::fs::read_to_string(state().join("mode")).unwrap_or_default();
+        let load =
+            || [program().into_os_string(), state().into_os_string(), "load".into()].join(" ".as_ref());
+        Self {
+            kubeconfig: state().join("kubeconfig"),
+            load_image: (mode.trim() == "--node").then(load),
+            ours,
+        }
     }
 
     fn start(node: &[&str]) -> Result<Self, String> {
@@ -68,7 +89,7 @@ impl Cluster {
         command.arg(PATIENCE).arg(program()).args(arguments).current_dir(super::root());
         // Should this process be killed, the cluster goes too.
         attempt(command.env("KUBE_OWNER", std::process::id().to_string()))?;
-        Ok(Self { kubeconfig: state().join("kubeconfig"), ours: true })
+        Ok(Self::here(true))
     }
 }
 
@@ -87,13 +108,19 @@ impl Drop for Cluster {
 pub(crate) fn run(rest: &[OsString]) -> anyhow::Result<ExitCode> {
     let verb = rest.first().and_then(|verb| verb.to_str()).unwrap_or_default();
     if !matches!(verb, "up" | "down" | "status" | "image" | "load") {
-        bail!("cargo xtask kube up [--node] | down | status | image REF BINARY [KEY=VALUE...] | load TAR");
+        bail!(
+            "cargo xtask kube up [--node] | down | status | load TAR | image REF BINARY [KEY=VALUE...] [-- ARGUMENT...]"
+        );
     }
     let mut arguments = vec![state().into_os_string()];
     arguments.extend(rest.iter().cloned());
     let status = script(&arguments).status().context("cannot run xtask/kube/kube-up.sh")?;
     if verb == "up" && status.success() {
-        eprintln!("export {CLUSTER}={}", state().join("kubeconfig").display());
+        let cluster = Cluster::here(false);
+        eprintln!("export {CLUSTER}={}", cluster.kubeconfig.display());
+        if let Some(load) = &cluster.load_image {
+            eprintln!("export {LOAD_IMAGE}='{}'", load.display());
+        }
     }
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use super::kube::{CLUSTER, Cluster, programs};
+use super::kube::{CLUSTER, Cluster, LOAD_IMAGE, programs};
 use super::{cargo, step};
 
 /// Names the file where tests that were skipped enter themselves.
@@ -33,6 +33,9 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
     command.args(filter).env(SKIPPED, &skipped).stdout(Stdio::piped());
     if let Some(cluster) = &cluster {
         command.env(CLUSTER, &cluster.kubeconfig).env("PATH", path());
+        if let Some(load) = &cluster.load_image {
+            command.env(LOAD_IMAGE, load);
+        }
     }
     let mut child = command.spawn().context("cannot run cargo")?;
     let mut counts = Counts::default();

@@ -9,6 +9,7 @@
 //!
 //! Needs `kubectl`. Everything that is made in a namespace goes with it, at the end of the test, also when it panics.
 
+mod image;
 mod pods;
 mod proxy;
 mod skip;
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+pub use image::{Image, LOAD_IMAGE};
 pub use pods::{Kubelet, Pod, Serve};
 pub use skip::{CLUSTER, SKIPPED, skip};
 
@@ -303,7 +305,7 @@ where
 
 async fn run(command: &mut Command, input: Option<&str>) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap_or_else(|e| panic!("kubectl is needed: {e}"));
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let mut stdin = child.stdin.take().expect("piped");
     if let Some(input) = input {
         // Whoever does not read it says why.
