@@ -1,11 +1,14 @@
 //! Which instances each selector finds, kept up to date by looking only at what changed.
 //!
 //! ```text
-//! Observation --update--> new instances x all selectors -----+--> selectors whose finds changed --> gateways to reconcile
+//! Observation --update--> new instances x selectors ---------+--> selectors whose finds changed --> gateways to reconcile
 //!                         instances that turned unready      |
 //!                         or are gone x their selectors -----+
-//! new selector --require--> all instances x that selector
+//! new selector --require--> instances x that selector
 //! ```
+//!
+//! Thousands of selectors and tens of thousands of instances must not meet each with each. Nearly every selector demands some
+//! label with a fixed value: it is *anchored* there, and meets only instances that carry the label.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,6 +30,12 @@ pub struct Matches {
     /// Why the platform cannot be read at the moment.
     problem: Option<String>,
     selectors: HashMap<Arc<str>, Matched>,
+    /// Selectors by the label that they are anchored at, key then value.
+    anchored: ByLabel<BTreeSet<Arc<str>>>,
+    /// Selectors that demand no one label.
+    unanchored: BTreeSet<Arc<str>>,
+    /// Positions of instances by value, for labels that were asked for since the instances last changed.
+    by_label: ByLabel<Vec<usize>>,
     /// Which selectors found an instance. Most changes are of readiness, and need no look at any selector.
     finders: HashMap<Key, BTreeSet<Arc<str>>>,
 }
@@ -35,8 +44,15 @@ pub struct Matches {
 struct Matched {
     /// Behind the configured filter.
     selector: Selector,
+    anchor: Option<Label>,
     found: BTreeMap<Key, Found>,
 }
+
+/// Key and value.
+type Label = (Box<str>, Box<str>);
+
+/// Something for each value of each label.
+type ByLabel<T> = HashMap<Box<str>, HashMap<Box<str>, T>>;
 
 /// Identity of an instance: namespace, name, kind. In this order targets are listed.
 pub type Key = Arc<(String, String, InstanceKind)>;
@@ -73,6 +89,9 @@ impl Matches {
             complete: false,
             problem: None,
             selectors: HashMap::new(),
+            anchored: HashMap::new(),
+            unanchored: BTreeSet::new(),
+            by_label: HashMap::new(),
             finders: HashMap::new(),
         }
     }
@@ -91,6 +110,7 @@ impl Matches {
         if Arc::ptr_eq(&before, &self.instances) {
             return changed;
         }
+        self.by_label.clear();
         let after = self.instances.clone();
         for (key, was, is) in difference(&before, &after) {
             match (was, is) {
@@ -124,8 +144,16 @@ impl Matches {
 
     /// An instance is new, or not what it was.
     fn look_at(&mut self, key: &Key, instance: &Instance, changed: &mut BTreeSet<Arc<str>>) {
+        // Those that found it as it was may not find it any more.
+        let mut texts = self.finders.remove(key).unwrap_or_default();
+        texts.extend(self.unanchored.iter().cloned());
+        for (label, value) in &instance.labels {
+            let there = self.anchored.get(label.as_str()).and_then(|values| values.get(value.as_str()));
+            texts.extend(there.into_iter().flatten().cloned());
+        }
         let mut finders = BTreeSet::new();
-        for (text, matched) in &mut self.selectors {
+        for text in texts {
+            let Some(matched) = self.selectors.get_mut(&text) else { continue };
             let found = look(&matched.selector, instance, &self.namespace);
             let different = match found {
                 Some(found) => {
@@ -135,17 +163,15 @@ impl Matches {
                 None => matched.found.remove(key).is_some(),
             };
             if different {
-                changed.insert(text.clone());
+                changed.insert(text);
             }
         }
-        if finders.is_empty() {
-            self.finders.remove(key);
-        } else {
+        if !finders.is_empty() {
             self.finders.insert(key.clone(), finders);
         }
     }
 
-    /// Makes sure that the finds of a selector are known. The first time this looks at every instance.
+    /// Makes sure that the finds of a selector are known. The first time this looks at instances.
     pub fn require(&mut self, selector: &Selector) {
         if self.selectors.contains_key(selector.text()) {
             return;
@@ -153,14 +179,37 @@ impl Matches {
         let filtered = selector.within(&self.filter);
         let text: Arc<str> = selector.text().into();
         let mut found = BTreeMap::new();
-        for instance in self.instances.iter() {
+        let instances = self.instances.clone();
+        let mut look_at = |instance: &Instance| {
             if let Some(one) = look(&filtered, instance, &self.namespace) {
                 let key = key(instance);
                 self.finders.entry(key.clone()).or_default().insert(text.clone());
                 found.insert(key, one);
             }
+        };
+        let required = filtered.required_labels();
+        match fewest(&mut self.by_label, &instances, &required) {
+            Some(positions) => positions.iter().for_each(|position| look_at(&instances[*position])),
+            None => instances.iter().for_each(|instance| look_at(instance)),
         }
-        self.selectors.insert(text, Matched { selector: filtered, found });
+        let anchor = self.anchor(&required);
+        match &anchor {
+            Some((label, value)) => {
+                let values = self.anchored.entry(label.clone()).or_default();
+                values.entry(value.clone()).or_default().insert(text.clone());
+            }
+            None => drop(self.unanchored.insert(text.clone())),
+        }
+        self.selectors.insert(text, Matched { selector: filtered, anchor, found });
+    }
+
+    /// The label among those that a selector demands at which the fewest are anchored: one that all of them demand says little.
+    fn anchor(&self, required: &[(&str, &str)]) -> Option<Label> {
+        let there = |(label, value): &(&str, &str)| {
+            self.anchored.get(*label).and_then(|values| values.get(*value)).map_or(0, BTreeSet::len)
+        };
+        let (label, value) = required.iter().min_by_key(|label| there(label))?;
+        Some(((*label).into(), (*value).into()))
     }
 
     /// The finds of a selector; `None` until the platform was completely read.
@@ -177,7 +226,22 @@ impl Matches {
 
     /// Forgets selectors that are not `used`.
     pub fn retain(&mut self, used: impl Fn(&str) -> bool) {
-        self.selectors.retain(|text, _| used(text));
+        self.selectors.retain(|text, matched| {
+            let kept = used(text);
+            match &matched.anchor {
+                _ if kept => {}
+                None => drop(self.unanchored.remove(text)),
+                Some((label, value)) => {
+                    let Some(values) = self.anchored.get_mut(label) else { return false };
+                    if let Some(texts) = values.get_mut(value) {
+                        texts.remove(text);
+                    }
+                    values.retain(|_, texts| !texts.is_empty());
+                }
+            }
+            kept
+        });
+        self.anchored.retain(|_, values| !values.is_empty());
         let selectors = &self.selectors;
         self.finders.retain(|_, finders| {
             finders.retain(|text| selectors.contains_key(text));
@@ -194,6 +258,29 @@ impl Matches {
     pub fn is_empty(&self) -> bool {
         self.selectors.is_empty()
     }
+}
+
+/// The instances that carry one of the labels, the one that the fewest carry; `None` without labels.
+fn fewest<'a>(
+    by_label: &'a mut ByLabel<Vec<usize>>,
+    instances: &[Arc<Instance>],
+    labels: &[(&str, &str)],
+) -> Option<&'a [usize]> {
+    for (label, _) in labels {
+        by_label.entry((*label).into()).or_insert_with(|| {
+            let mut values: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+            for (position, instance) in instances.iter().enumerate() {
+                if let Some(value) = instance.labels.get(*label) {
+                    values.entry(value.as_str().into()).or_default().push(position);
+                }
+            }
+            values
+        });
+    }
+    let there = |(label, value): &(&str, &str)| {
+        by_label.get(*label).and_then(|values| values.get(*value)).map_or(&[][..], Vec::as_slice)
+    };
+    labels.iter().map(there).min_by_key(|positions| positions.len())
 }
 
 fn key(instance: &Instance) -> Key {
@@ -266,3 +353,7 @@ fn member(candidate: Candidate, instance: &Instance) -> Member {
     };
     Member { group: group(&candidate.captures), target, sources }
 }
+
+#[cfg(test)]
+#[path = "matches_tests.rs"]
+mod tests;

@@ -91,6 +91,17 @@ impl Node {
         }
     }
 
+    /// Adds the labels that are there whenever the node holds.
+    pub(super) fn required_labels<'a>(&'a self, labels: &mut Vec<(&'a str, &'a str)>) {
+        match self {
+            Self::And(parts) => parts.iter().for_each(|part| part.required_labels(labels)),
+            Self::Operand(Operand::Label { key, value }) => {
+                labels.extend(key.fixed().zip(value.fixed()));
+            }
+            Self::Or(_) | Self::Not(_) | Self::Operand(_) => {}
+        }
+    }
+
     /// Whether the node matches; what it captured is added, and nothing when it does not match.
     fn holds(&self, subject: &Subject<'_>, member: Member<'_>, captures: &mut Vec<String>) -> bool {
         let mark = captures.len();

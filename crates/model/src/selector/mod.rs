@@ -136,6 +136,16 @@ impl Selector {
         }
     }
 
+    /// Labels, key and value, that every instance with a candidate carries, as far as they can be read off the text. Who keeps
+    /// instances by their labels needs to look at no others.
+    pub fn required_labels(&self) -> Vec<(&str, &str)> {
+        let mut labels = Vec::new();
+        for node in &self.all {
+            node.required_labels(&mut labels);
+        }
+        labels
+    }
+
     /// True for the selector `true`, which filters nothing.
     fn is_everything(&self) -> bool {
         self.all.iter().all(|node| **node == Node::Operand(Operand::Constant(true)))

@@ -86,6 +86,14 @@ impl Pattern {
         &self.text
     }
 
+    /// The one text that matches, if it is only one.
+    pub(crate) fn fixed(&self) -> Option<&str> {
+        match &self.program {
+            Program::Wildcard(wildcard) => wildcard.fixed(),
+            Program::Regex { .. } => None,
+        }
+    }
+
     /// Compares with a whole text.
     pub(crate) fn matches<'t>(&self, text: &'t str) -> Match<'t> {
         match &self.program {

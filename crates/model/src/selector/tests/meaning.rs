@@ -394,3 +394,23 @@ fn hints_travel() {
     assert_eq!(found[0].app_protocol.as_deref(), Some("h2c"));
     assert_eq!(found[0].container, "cart");
 }
+
+#[test]
+fn labels_that_a_selector_demands() {
+    for (text, expected) in [
+        ("label(app)(cart) && label(version)((.*))", vec![("app", "cart")]),
+        ("kind(pod) && (label(app)(cart) && label(locale)((IE)))", vec![("app", "cart"), ("locale", "IE")]),
+        (r"label(app)(a\.b)", vec![("app", "a.b")]),
+        ("label(app)(cart) || label(app)(product)", vec![]),
+        ("!label(app)(cart)", vec![]),
+        ("label(a.p)(cart)", vec![]),
+        ("label(app)(c.*)", vec![]),
+        ("true", vec![]),
+    ] {
+        let filter = Selector::parse("namespace($namespace)").unwrap();
+        let selector = Selector::parse(text).unwrap();
+        assert_eq!(selector.required_labels(), expected, "{text}");
+        let filtered = selector.within(&filter);
+        assert_eq!(filtered.required_labels(), expected, "{text}");
+    }
+}

@@ -95,6 +95,8 @@ fn known_operand() -> impl Strategy<Value = (String, Found)> {
         ("label(a)((.*))".to_owned(), found(&all, &["1"])),
         ("label((.*))((2))".to_owned(), found(&all, &["b=2"])),
         ("label(c)((.*))".to_owned(), found(&[], &[])),
+        ("label(b)(2)".to_owned(), found(&all, &[])),
+        ("label(b)((1))".to_owned(), found(&[], &[])),
     ])
 }
 
@@ -131,6 +133,16 @@ proptest! {
         let candidates = Selector::parse(&text).unwrap().candidates(&pod(), "ns");
         let found: Found = candidates.into_iter().map(|candidate| (candidate.port, candidate.captures)).collect();
         prop_assert_eq!(found, expected, "of {}", text);
+    }
+
+    /// What looks only at instances with the required labels misses none.
+    #[test]
+    fn demands_no_label_that_a_find_lacks((text, expected) in known_expression()) {
+        prop_assume!(text.len() <= crate::syntax::TEXT_LIMIT && !expected.is_empty());
+        let (selector, pod) = (Selector::parse(&text).unwrap(), pod());
+        for (label, value) in selector.required_labels() {
+            prop_assert_eq!(pod.labels.get(label).map(String::as_str), Some(value), "of {}", text);
+        }
     }
 
     #[test]

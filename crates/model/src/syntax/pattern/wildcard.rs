@@ -85,6 +85,11 @@ impl Wildcard {
         Some(found)
     }
 
+    /// The one text that matches, if it is only one.
+    pub(super) fn fixed(&self) -> Option<&str> {
+        (self.line == Line::None).then_some(&*self.before)
+    }
+
     /// Compares with a whole text.
     pub(super) fn matches<'t>(&self, text: &'t str) -> Match<'t> {
         let between = text.strip_prefix(&*self.before).and_then(|rest| rest.strip_suffix(&*self.after));
