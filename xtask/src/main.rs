@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(&rest),
         Some("kube") => kube::run(&rest),
         Some("manifests") => manifests(),
-        Some("bench") => release().and_then(|binary| bench::run(&binary)).map(|()| ExitCode::SUCCESS),
+        Some("bench") => bench(),
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);
@@ -67,6 +67,17 @@ fn demo(rest: &[OsString]) -> anyhow::Result<ExitCode> {
     // Ctrl-C goes to the demo, which stops in order; this process only waits.
     let status = command.status().with_context(|| format!("cannot run {}", binary.display()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The management side, then a large cluster.
+fn bench() -> anyhow::Result<ExitCode> {
+    bench::run(&release()?)?;
+    let mut scale = cargo(["bench", "--quiet", "--package", "vamp", "--bench", "scale"]);
+    if let Some(cluster) = kube::Cluster::running() {
+        scale.env(kube::CLUSTER, &cluster.kubeconfig);
+    }
+    step("a large cluster", scale)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds the release binary.

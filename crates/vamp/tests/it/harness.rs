@@ -95,6 +95,11 @@ impl Vamp {
         .await;
     }
 
+    #[allow(dead_code, reason = "benchmarks look at its memory")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
