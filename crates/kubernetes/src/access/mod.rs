@@ -10,6 +10,8 @@
 
 mod cache;
 mod callers;
+#[cfg(test)]
+mod chart;
 pub(crate) mod guard;
 pub mod manifests;
 pub mod rights;

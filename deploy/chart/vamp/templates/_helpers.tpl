@@ -21,6 +21,8 @@ app.kubernetes.io/component: {{ . }}
 
 {{- /* Where pods run, and as whom. `pod` is their part of the values. */ -}}
 {{- define "vamp.pod" -}}
+# A thousand gateways are a thousand Services, and seven variables for each.
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
@@ -78,29 +80,25 @@ resources:
 
 {{- /* Flags of the agent, wherever it runs. */ -}}
 {{- define "vamp.agentFlags" -}}
-- --controller={{ .controller }}
-- --controller-ca=/var/run/vamp/ca/ca.crt
-- --token-file=/var/run/vamp/token/token
 - --data-dir=/var/lib/vamp
-- --gateway-address=$(POD_IP)
-- --virtual-host-listen=0.0.0.0:8000
 - --drain-timeout={{ .root.Values.agent.drainSeconds }}s
+{{- with .controller }}
+- --controller={{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "vamp.agentMounts" -}}
 - {name: cache, mountPath: /var/lib/vamp}
-- {name: ca, mountPath: /var/run/vamp/ca, readOnly: true}
-- {name: token, mountPath: /var/run/vamp/token, readOnly: true}
+- {name: trust, mountPath: /var/run/secrets/vamp.io, readOnly: true}
 {{- end }}
 
 {{- /* The certificate may come later than the pod: the controller makes it. */ -}}
 {{- define "vamp.agentVolumes" -}}
 - name: cache
   {{- toYaml .Values.agent.cacheVolume | nindent 2 }}
-- name: ca
-  configMap: {name: vamp-ca, optional: true}
-- name: token
+- name: trust
   projected:
     sources:
       - serviceAccountToken: {path: token, audience: vamp, expirationSeconds: 3600}
+      - configMap: {name: vamp-ca, optional: true}
 {{- end }}

@@ -23,3 +23,138 @@
 - {apiGroups: [""], resources: [pods], verbs: [list, watch]}
 - {apiGroups: [""], resources: [services], verbs: [list, watch]}
 {{- end }}
+{{- define "vamp.people" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: vamp-viewer
+  labels:
+    app.kubernetes.io/part-of: vamp
+    rbac.authorization.k8s.io/aggregate-to-view: "true"
+rules:
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+      - gateways/status
+    verbs:
+      - get
+      - list
+      - watch
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: vamp-operator
+  labels:
+    app.kubernetes.io/part-of: vamp
+    rbac.authorization.k8s.io/aggregate-to-edit: "true"
+rules:
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+      - gateways/status
+    verbs:
+      - get
+      - list
+      - watch
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+    verbs:
+      - create
+      - update
+      - patch
+      - delete
+      - deletecollection
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: vamp-admin
+  labels:
+    app.kubernetes.io/part-of: vamp
+    rbac.authorization.k8s.io/aggregate-to-admin: "true"
+rules:
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+      - gateways/status
+    verbs:
+      - get
+      - list
+      - watch
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+    verbs:
+      - create
+      - update
+      - patch
+      - delete
+      - deletecollection
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+    verbs:
+      - administer
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways
+    verbs:
+      - get
+      - list
+      - watch
+      - create
+      - update
+      - patch
+      - delete
+  - apiGroups:
+      - vamp.io
+    resources:
+      - gateways/status
+    verbs:
+      - get
+      - update
+      - patch
+  - apiGroups:
+      - vamp.io
+    resources:
+      - records
+    verbs:
+      - get
+      - list
+      - watch
+      - create
+      - update
+      - patch
+      - delete
+  - apiGroups:
+      - ""
+    resources:
+      - events
+    verbs:
+      - create
+      - patch
+  - apiGroups:
+      - coordination.k8s.io
+    resources:
+      - leases
+    verbs:
+      - create
+  - apiGroups:
+      - coordination.k8s.io
+    resources:
+      - leases
+    verbs:
+      - get
+      - update
+    resourceNames:
+      - vamp-controller
+{{- end }}

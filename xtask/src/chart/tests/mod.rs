@@ -62,7 +62,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
             "agents-only",
-            json!({"controller": {"enabled": false}, "agent": {"controller": "vamp-controller.vamp.svc:8092"}}),
+            json!({"controller": {"enabled": false}, "agent": {"controller": "https://vamp-controller.vamp.svc:8092"}}),
         ),
         (
             "everything",
@@ -70,7 +70,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
                 "image": {"digest": format!("sha256:{}", "0".repeat(64))},
                 "imagePullSecrets": [{"name": "registry"}],
                 "environments": ["vampio-shop-test", "vampio-shop-live"],
-                "clusterwide": true, "tokenReview": true,
+                "clusterwide": true, "elsewhere": true, "userRoles": true, "tokenReview": true,
                 "controller": pod, "agent": agent,
                 "networkPolicy": {"enabled": true, "apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
                 "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
