@@ -2,6 +2,7 @@
 //! API server.
 
 mod cluster;
+mod examples;
 mod helm;
 mod language;
 mod monitoring;
