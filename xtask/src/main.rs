@@ -4,6 +4,7 @@
 //! cargo xtask demo [flags of vamp demo]   build and run the guided release
 //! cargo xtask test [filter]               everything that must pass: format, lints, all tests
 //! cargo xtask kube up|down|...            a real Kubernetes for tests
+//! cargo xtask images                      static binaries and container images, without a container engine
 //! cargo xtask manifests                   write deploy/install.yaml from the Helm chart
 //! cargo xtask bench                       footprint and latency of the management side
 //! ```
@@ -18,6 +19,7 @@ use anyhow::{Context, bail};
 
 mod bench;
 mod chart;
+mod images;
 mod kube;
 mod suite;
 #[cfg(test)]
@@ -27,6 +29,7 @@ const HELP: &str = "\
 cargo xtask demo [flags]   build the release binary and run `vamp demo` (flags are passed on)
 cargo xtask test [filter]  format, lints and all tests; with a filter only the tests that match
 cargo xtask kube up        a Kubernetes for tests, `up --node` with pods that really run (root); then down, status
+cargo xtask images         static binaries and container images (target/images.tar), without a container engine
 cargo xtask manifests      write deploy/install.yaml from the Helm chart
 cargo xtask bench          footprint and latency of the management side, on the release binary";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Some("demo") => demo(&rest),
         Some("test") => suite::run(&rest),
         Some("kube") => kube::run(&rest),
+        Some("images") => images::run(&rest),
         Some("manifests") => manifests(),
         Some("bench") => bench(),
         _ => {
