@@ -54,10 +54,7 @@ impl Client {
             ));
         }
         let base = match &connection.environment {
-            Some(environment) => {
-                let names: Vec<String> = environment.split('/').map(segment).collect();
-                format!("{server}/{}/api/v1", names.join("/"))
-            }
+            Some(environment) => format!("{server}/{}/api/v1", segment(environment)),
             None => format!("{server}/api/v1"),
         };
         let http = reqwest::Client::builder()

@@ -1,11 +1,13 @@
 //! The `vamp` binary: reads the command line and hands over. Everything it wires lives in the crates below.
 
 mod demo;
+mod plugin;
 mod serve;
 mod settings;
 mod shop;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -15,7 +17,16 @@ use settings::Settings;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let program = command();
+    let name = plugin::Name::of(arguments.first().map(OsString::as_os_str));
+    let mut program = command();
+    if let Some(shown) = name.shown() {
+        program = program.bin_name(shown);
+    }
+    if name == plugin::Name::Completer {
+        let words: Vec<String> =
+            arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        return finish(print(&plugin::complete(&program, &words)));
+    }
     let matches = match program.clone().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
@@ -101,6 +112,14 @@ fn usage(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
+    }
+}
+
+/// A reader who has gone has seen enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -205,7 +205,7 @@ impl Server {
             )));
         }
 
-        let endpoints = adapters::api(adapters::Parts {
+        let context = adapters::api_context(adapters::Parts {
             settings: &settings,
             applied,
             tokens,
@@ -217,7 +217,8 @@ impl Server {
             platform: platform.clone(),
             closing: closing.clone(),
         });
-        let api_task = tokio::spawn(api::serve(api_listener, endpoints.router(), closing.clone(), API_DRAIN));
+        let api_task =
+            tokio::spawn(api::serve(api_listener, api::router(context), closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
         if settings.token_file.is_none() && api.ip().is_loopback() {

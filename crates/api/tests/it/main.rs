@@ -8,7 +8,6 @@ mod server;
 mod artifacts;
 mod conventions;
 mod documents;
-mod environments;
 mod events;
 mod gateways;
 mod information;

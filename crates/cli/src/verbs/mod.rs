@@ -3,7 +3,6 @@
 mod apply;
 mod check;
 mod documents;
-mod environments;
 mod events;
 mod get;
 mod local;
@@ -33,10 +32,9 @@ fn kind(word: &str) -> Result<&'static str, Error> {
         "route" | "routes" => "routes",
         "event" | "events" => "events",
         "workload" | "workloads" => "workloads",
-        "environment" | "environments" | "env" => "environments",
         other => {
             return Err(Error::Usage(format!(
-                "unknown kind '{other}', one of: gateways, conditions, rewrites, routes, events, workloads, environments"
+                "unknown kind '{other}', one of: gateways, conditions, rewrites, routes, events, workloads"
             )));
         }
     })

@@ -12,6 +12,7 @@ mod harness;
 mod kubernetes;
 mod load;
 mod operations;
+mod plugin;
 mod release;
 mod rollout;
 mod target;
