@@ -61,6 +61,7 @@ impl Maintenance {
         virtual_hosts: Vec<std::net::TcpListener>,
         reported: watch::Sender<Applied>,
     ) -> Self {
+        let resolver = Resolver::new(settings.address);
         Self {
             settings,
             meters,
@@ -68,7 +69,7 @@ impl Maintenance {
             current,
             virtual_hosts,
             config: Arc::default(),
-            resolver: Resolver::default(),
+            resolver,
             healths: Healths::default(),
             dice: Chance::new(),
             bound: BTreeSet::new(),

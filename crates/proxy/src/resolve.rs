@@ -2,6 +2,9 @@
 //! given by name is replaced by one target for each address known. Names are looked up again now and then; what is known
 //! stays until an answer says otherwise, so a name server that is away changes nothing.
 //!
+//! A gateway that is a target of another is reached through the listener of this very proxy: what the configuration says about its
+//! address holds for whoever wrote it, which is another machine when a controller did.
+//!
 //! ```text
 //! RoutingConfig (names) --expand--> RoutingConfig (addresses only) --compile--> RoutingTable
 //!                          ^
@@ -9,12 +12,12 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::name::GatewayName;
-use routing::config::{GatewayConfig, RoutingConfig, TargetAddress, TargetConfig};
+use routing::config::{GatewayConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
 
 /// A host name and a port.
 pub(crate) type Name = (String, u16);
@@ -23,8 +26,10 @@ pub(crate) type Name = (String, u16);
 const MAX_ADDRESSES: usize = 32;
 
 /// What is known about names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Resolver {
+    /// Where this proxy's gateways are reached.
+    own: IpAddr,
     known: HashMap<Name, Vec<SocketAddr>>,
     expanded: HashMap<GatewayName, Expanded>,
 }
@@ -69,6 +74,17 @@ pub(crate) async fn look_up(names: BTreeSet<Name>, timeout: Duration) -> Found {
 }
 
 impl Resolver {
+    /// Nothing is known yet. Gateways listen on `address`.
+    pub(crate) fn new(address: IpAddr) -> Self {
+        // Who listens on every address is reached through loopback.
+        let own = match address {
+            IpAddr::V4(v4) if v4.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(v6) if v6.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            address => address,
+        };
+        Self { own, known: HashMap::new(), expanded: HashMap::new() }
+    }
+
     /// Names of a configuration that were never looked up.
     pub(crate) fn unknown(&self, config: &RoutingConfig) -> BTreeSet<Name> {
         all_names(config).into_iter().filter(|name| !self.known.contains_key(name)).collect()
@@ -107,7 +123,8 @@ impl Resolver {
     fn expand_gateway(&mut self, name: &GatewayName, gateway: &Arc<GatewayConfig>) -> Arc<GatewayConfig> {
         let with: Vec<Vec<SocketAddr>> =
             names(gateway).map(|name| self.known.get(&name).cloned().unwrap_or_default()).collect();
-        if with.is_empty() {
+        let moved = |target: &TargetConfig| self.chained(target).is_some();
+        if with.is_empty() && !gateway.routes.iter().flat_map(|route| &route.targets).any(moved) {
             return Arc::clone(gateway);
         }
         if let Some(expanded) = self.expanded.get(name)
@@ -123,7 +140,7 @@ impl Resolver {
                 .targets
                 .drain(..)
                 .flat_map(|target| match target.address {
-                    TargetAddress::Socket(_) => vec![target],
+                    TargetAddress::Socket(_) => vec![self.chained(&target).unwrap_or(target)],
                     TargetAddress::Name { .. } => spread(&target, found.next().map_or(&[], Vec::as_slice)),
                 })
                 .collect();
@@ -132,6 +149,19 @@ impl Resolver {
         let expanded = Expanded { from: Arc::clone(gateway), with, to: Arc::clone(&to) };
         self.expanded.insert(name.clone(), expanded);
         to
+    }
+
+    /// A target that is a gateway, where this proxy serves it; `None` when that is where it is said to be.
+    fn chained(&self, target: &TargetConfig) -> Option<TargetConfig> {
+        match target.address {
+            TargetAddress::Socket(address)
+                if target.kind == TargetKind::Gateway && address.ip() != self.own =>
+            {
+                let address = TargetAddress::Socket(SocketAddr::new(self.own, address.port()));
+                Some(TargetConfig { address, ..target.clone() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -211,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_address_becomes_a_target_and_the_last_answer_stays() {
-        let (mut resolver, config) = (Resolver::default(), config(&["one", "two"]));
+        let (mut resolver, config) = (Resolver::new(Ipv4Addr::LOCALHOST.into()), config(&["one", "two"]));
         assert_eq!(resolver.unknown(&config).len(), 2);
         assert!(resolver.learn(found("one", &["10.0.0.1:80", "10.0.0.2:80"])));
         assert!(!resolver.learn(found("two", &[])));
@@ -228,5 +258,26 @@ mod tests {
         let (second, targets) = expanded(&mut resolver, &config);
         assert_eq!(targets, ["one 10.0.0.1:80", "one 10.0.0.2:80", "two 10.0.0.3:80"]);
         assert_eq!(first.routes[0].targets[0].id, second.routes[0].targets[0].id);
+    }
+
+    #[test]
+    fn a_chained_gateway_is_reached_through_this_proxy() {
+        let mut config = config(&["api", "other"]);
+        let gateway = Arc::make_mut(config.gateways.values_mut().next().unwrap());
+        let targets = &mut gateway.routes[0].targets;
+        for target in targets.iter_mut() {
+            target.address = TargetAddress::Socket("10.0.0.1:40001".parse().unwrap());
+        }
+        targets[0].kind = TargetKind::Gateway;
+        for (listens, reached) in
+            [("0.0.0.0", "127.0.0.1:40001"), ("::", "[::1]:40001"), ("127.1.2.3", "127.1.2.3:40001")]
+        {
+            let mut resolver = Resolver::new(listens.parse().unwrap());
+            let (first, targets) = expanded(&mut resolver, &config);
+            assert_eq!(targets, [format!("api {reached}"), "other 10.0.0.1:40001".to_owned()]);
+            assert!(Arc::ptr_eq(&first, &expanded(&mut resolver, &config).0));
+        }
+        let (same, _) = expanded(&mut Resolver::new("10.0.0.1".parse().unwrap()), &config);
+        assert!(Arc::ptr_eq(&same, config.gateways.values().next().unwrap()));
     }
 }
