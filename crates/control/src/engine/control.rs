@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) acks: Acks,
     pub(crate) ring: Mutex<Ring>,
+    /// True once nothing more is to be changed.
+    pub(crate) stopping: watch::Sender<bool>,
 }
 
 /// Why the control plane cannot start.
@@ -84,6 +86,7 @@ impl Control {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             acks: Acks::new(),
             ring: Mutex::new(Ring::new()),
+            stopping: watch::Sender::default(),
         });
         let (requests, queue) = mpsc::channel(QUEUE);
         // Publishes what was last in force before it returns.
@@ -104,9 +107,17 @@ impl Control {
     /// Why it was not made.
     pub async fn submit(&self, request: Request) -> Result<Accepted, Refusal> {
         let (answer, result) = oneshot::channel();
-        let stopped = || Refusal::new(RefusalKind::Internal, "stopped", "The control plane has stopped.");
+        let message = "The control plane of this process has stopped; try again in a moment.";
+        let stopped = || Refusal::new(RefusalKind::Unavailable, "stopped", message);
         self.requests.send((request, answer)).await.map_err(|_| stopped())?;
         result.await.map_err(|_| stopped())?
+    }
+
+    /// Changes nothing from now on, whoever asks, and follows nothing. Ends when what was under way is done. What was last in
+    /// force stays readable.
+    pub async fn stop(&self) {
+        self.shared.stopping.send_replace(true);
+        self.requests.closed().await;
     }
 
     /// The configuration for proxies: always the newest.

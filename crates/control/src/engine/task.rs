@@ -64,15 +64,17 @@ impl Task {
         task
     }
 
-    /// Runs until the last handle is gone.
+    /// Runs until the last handle is gone, or until it is to stop.
     pub(crate) async fn run(mut self) {
+        let mut stopping = self.shared.stopping.subscribe();
         let observation = self.observation.borrow_and_update().clone();
         self.observe(observation).await;
         let mut platform_lives = true;
-        loop {
+        while !*stopping.borrow_and_update() {
             let clock = self.shared.clock.clone();
             let wake = self.wake_at();
             tokio::select! {
+                _ = stopping.changed() => {}
                 message = self.requests.recv() => match message {
                     Some((request, answer)) => {
                         let result = self.serve(&request).await;
@@ -188,6 +190,10 @@ impl Task {
     async fn commit(&self, prepared: &Prepared) -> Result<Committed, StoreError> {
         if prepared.commit.is_empty() {
             return Ok(Committed { revision: self.core.revision(), events: Vec::new() });
+        }
+        // Between two attempts somebody else may have become responsible.
+        if *self.shared.stopping.borrow() {
+            return Err(StoreError::Io("this process has stopped to make changes".into()));
         }
         self.shared.store.commit(Commit::clone(&prepared.commit)).await
     }

@@ -391,3 +391,21 @@ async fn damage_is_refused_at_the_start() {
         Control::start(Settings::new("default"), store, platform.subscribe(), clock).await.err().unwrap();
     assert!(error.to_string().contains("'gateways/shop'"), "{error}");
 }
+
+#[tokio::test]
+async fn after_a_stop_nothing_is_changed_and_everything_can_be_read() {
+    let running = start(Arc::default(), vec![version("1", 1)]).await;
+    let revision = running.put(SHOP).await.unwrap();
+    running.control.stop().await;
+    // Neither by somebody, nor by the platform, nor by time.
+    let refusal = running.put(SHOP).await.unwrap_err();
+    assert_eq!((refusal.kind, refusal.code.as_str()), (RefusalKind::Unavailable, "stopped"));
+    running.platform.send_replace(seen(vec![version("1", 1), version("2", 2)]));
+    running.clock.advance(Duration::from_secs(3600));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let view = running.control.view();
+    assert_eq!((view.revision, view.gateways.len()), (revision, 1));
+    assert_eq!(running.store.inner.load().await.unwrap().revision, revision);
+    // Again: no harm.
+    running.control.stop().await;
+}
