@@ -120,7 +120,7 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
                     }
                     self.watch_from(version).await;
                 }
-                Err(error) if status(&error) == Some(403) && self.namespace.is_none() => {
+                Err(error) if status(&error) == Some(403) && self.namespace.is_none() && O::NAMESPACED => {
                     info!(
                         "{}; only namespace '{}' is looked at",
                         explain(&error, self.attempt("list")),
@@ -165,6 +165,7 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
                 limit: Some(PAGE),
                 continue_token: next,
                 field_selector: O::FIELD_SELECTOR.map(str::to_owned),
+                label_selector: O::LABEL_SELECTOR.map(str::to_owned),
                 ..ListParams::default()
             };
             let request = self.path().list(&parameters).map_err(kube::Error::BuildRequest)?;
@@ -184,6 +185,7 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
             timeout: u32::try_from(WATCH.as_secs()).ok(),
             bookmarks: true,
             field_selector: O::FIELD_SELECTOR.map(str::to_owned),
+            label_selector: O::LABEL_SELECTOR.map(str::to_owned),
             ..WatchParams::default()
         };
         let request = match self.path().watch(&parameters, version) {

@@ -22,14 +22,19 @@
 //! Only what is named in [`object`] is ever read from the cluster's objects. All of it exists since Kubernetes 1.20, or
 //! is optional.
 //!
+//! [`lease`] elects the one of several replicas that acts.
+//!
 //! This is the only crate that knows the `kube` library.
 
 pub mod access;
+pub mod authority;
 mod connect;
 pub mod crd;
 mod explain;
 mod follow;
 mod hub;
+pub mod lease;
+pub mod namespaces;
 mod object;
 mod observe;
 mod platform;

@@ -14,6 +14,10 @@ pub(crate) trait Object: DeserializeOwned + Clone + Send + 'static {
     const RESOURCE: &'static str;
     /// Which objects the API server leaves out.
     const FIELD_SELECTOR: Option<&'static str>;
+    /// Which objects it sends; `None` for all.
+    const LABEL_SELECTOR: Option<&'static str> = None;
+    /// False when its objects are in no namespace.
+    const NAMESPACED: bool = true;
 
     fn metadata(&self) -> &Metadata;
 }

@@ -202,6 +202,7 @@ impl Server {
                 platform.clone(),
                 control.clone(),
                 settings.service_type,
+                format!("serve.{}", settings.environment),
             )));
         }
 

@@ -98,7 +98,7 @@ fn rules_read_well() {
     let lease = RIGHTS.iter().find(|right| right.resource == "leases" && !right.names.is_empty()).unwrap();
     assert_eq!(
         lease.rule(),
-        json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"], "resourceNames": ["vamp-controller"]})
+        json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "watch", "update"], "resourceNames": ["vamp-controller"]})
     );
     assert!(lease.rule_text().contains("resourceNames: [vamp-controller], verbs"), "{}", lease.rule_text());
 }

@@ -124,8 +124,9 @@ impl Keeper {
             let Action::Foreign { gateway, name } = action else { continue };
             if told.get(gateway) != Some(name) {
                 warn!(
-                    "gateway '{gateway}' gets no Service: a Service '{name}' that is not Vamp's is in namespace '{}', and was \
-                     left alone; rename the gateway or that Service",
+                    "gateway '{gateway}' gets no Service: a Service '{name}' that is not of this installation is in namespace '{}', \
+                     and was left alone; rename the gateway or that Service. If another Vamp made it, which its label \
+                     io.vamp.owner names, end that one and delete the Service",
                     self.namespace
                 );
             }

@@ -6,7 +6,8 @@
 //! rules -----------------+
 //! ```
 //!
-//! Only Services with the label `io.vamp: gateway` are ever changed or deleted, and each action carries the version of the object
+//! Only Services with the label `io.vamp: gateway` are ever changed or deleted, and of those none that bears the name of another
+//! installation; two in one namespace would else undo each other's work for ever. Each action carries the version of the object
 //! that it was planned on: whoever changed it meanwhile is not overwritten, and the plan is made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ const MARK: &str = "io.vamp";
 const MARK_VALUE: &str = "gateway";
 const GATEWAY: &str = "io.vamp.gateway";
 const LOOKUP: &str = "io.vamp.lookup_name";
+const OWNER: &str = "io.vamp.owner";
 
 /// The longest DNS label.
 const LONGEST: usize = 63;
@@ -49,11 +51,17 @@ pub struct Rules {
     pub service_type: ServiceType,
     /// Value of the label `io.vamp` of the proxies' pods.
     pub proxies: String,
+    /// Name of the installation, a label value: Services of others in the namespace are left alone.
+    pub owner: String,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { service_type: ServiceType::NodePort, proxies: "vamp-gateway-agent".into() }
+        Self {
+            service_type: ServiceType::NodePort,
+            proxies: "vamp-gateway-agent".into(),
+            owner: "vamp".into(),
+        }
     }
 }
 
@@ -158,14 +166,19 @@ pub(crate) fn is_managed(service: &Service) -> bool {
     service.metadata.labels.get(MARK).is_some_and(|value| value == MARK_VALUE)
 }
 
+/// True for Services of this installation. What has no name of any is taken over.
+fn is_ours(service: &Service, rules: &Rules) -> bool {
+    is_managed(service) && service.metadata.labels.get(OWNER).is_none_or(|owner| *owner == rules.owner)
+}
+
 /// Compares the gateways with the Services of the namespace, by name.
 pub fn plan(gateways: &[Gateway], existing: &BTreeMap<String, Service>, rules: &Rules) -> Plan {
     let mut plan = Plan::default();
-    let owners = owners(gateways, existing);
+    let owners = owners(gateways, existing, rules);
     let kept: BTreeSet<&str> = owners.values().copied().collect();
     for (name, service) in existing {
         let metadata = &service.metadata;
-        if is_managed(service) && !kept.contains(name.as_str()) && metadata.deletion_timestamp.is_none() {
+        if is_ours(service, rules) && !kept.contains(name.as_str()) && metadata.deletion_timestamp.is_none() {
             plan.actions.push(Action::Delete {
                 name: name.clone(),
                 uid: metadata.uid.clone(),
@@ -187,7 +200,7 @@ pub fn plan(gateways: &[Gateway], existing: &BTreeMap<String, Service>, rules: &
                 let name = service_name(&gateway.name);
                 match existing.get(&name) {
                     // One of ours that is to be deleted; the next plan finds the name free.
-                    Some(service) if is_managed(service) && !kept.contains(name.as_str()) => {}
+                    Some(service) if is_ours(service, rules) && !kept.contains(name.as_str()) => {}
                     None if created.insert(name.clone()) => {
                         plan.actions.push(Action::Create { body: body(gateway, &name, rules), name });
                     }
@@ -207,9 +220,10 @@ pub fn plan(gateways: &[Gateway], existing: &BTreeMap<String, Service>, rules: &
 fn owners<'a>(
     gateways: &[Gateway],
     existing: &'a BTreeMap<String, Service>,
+    rules: &Rules,
 ) -> BTreeMap<GatewayName, &'a str> {
     let mut by_lookup: BTreeMap<&str, Vec<&'a str>> = BTreeMap::new();
-    for (name, service) in existing.iter().filter(|(_, service)| is_managed(service)) {
+    for (name, service) in existing.iter().filter(|(_, service)| is_ours(service, rules)) {
         if let Some(id) = service.metadata.labels.get(LOOKUP) {
             by_lookup.entry(id).or_default().push(name);
         }
@@ -226,7 +240,7 @@ fn owners<'a>(
         let nameless = || {
             let (name, service) = existing.get_key_value(&right)?;
             let id = service.metadata.labels.get(LOOKUP);
-            let free = is_managed(service) && id.is_none_or(|id| !known.contains(id));
+            let free = is_ours(service, rules) && id.is_none_or(|id| !known.contains(id));
             free.then_some(name.as_str())
         };
         if let Some(name) = found.or_else(nameless) {
@@ -264,11 +278,12 @@ fn is_label(text: &str) -> bool {
 }
 
 /// The labels of a gateway's Service. Values that Kubernetes would refuse are left out.
-fn labels(gateway: &Gateway) -> [(&'static str, Option<String>); 3] {
+fn labels(gateway: &Gateway, rules: &Rules) -> [(&'static str, Option<String>); 4] {
     [
         (MARK, Some(MARK_VALUE.to_owned())),
         (GATEWAY, label_value(gateway.name.as_str())),
         (LOOKUP, label_value(&lookup::gateway(&gateway.name))),
+        (OWNER, Some(rules.owner.clone())),
     ]
 }
 
@@ -290,7 +305,7 @@ fn port(gateway: &Gateway, node_port: Option<i64>) -> Value {
 }
 
 fn body(gateway: &Gateway, name: &str, rules: &Rules) -> Value {
-    let labels: Map<String, Value> = labels(gateway)
+    let labels: Map<String, Value> = labels(gateway, rules)
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?))))
         .collect();
@@ -310,7 +325,7 @@ fn body(gateway: &Gateway, name: &str, rules: &Rules) -> Value {
 fn update(gateway: &Gateway, service: &Service, rules: &Rules) -> Option<Action> {
     let metadata = &service.metadata;
     let mut changed = Map::new();
-    for (key, wanted) in labels(gateway) {
+    for (key, wanted) in labels(gateway, rules) {
         if metadata.labels.get(key) != wanted.as_ref() {
             changed.insert(key.to_owned(), wanted.map_or(Value::Null, Value::from));
         }

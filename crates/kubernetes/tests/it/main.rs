@@ -5,6 +5,7 @@
 mod access;
 mod chaos;
 mod discovery;
+mod lease;
 mod real;
 mod records;
 mod services;

@@ -18,10 +18,10 @@ const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until control or the platform ends.
-pub(super) async fn keep(platform: Platform, control: Control, service_type: ServiceType) {
+pub(crate) async fn keep(platform: Platform, control: Control, service_type: ServiceType, owner: String) {
     let mut published = control.published();
     let (gateways, wanted) = watch::channel(Arc::new(with_port(&published.borrow_and_update().clone())));
-    let mut report = platform.keep_services(wanted, Rules { service_type, ..Rules::default() });
+    let mut report = platform.keep_services(wanted, Rules { service_type, owner, ..Rules::default() });
     loop {
         let config = published.borrow_and_update().clone();
         gateways.send_if_modified(|known| {

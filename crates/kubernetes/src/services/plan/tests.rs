@@ -82,7 +82,10 @@ fn a_missing_service_is_created_whole() {
         "kind": "Service",
         "metadata": {
             "name": name,
-            "labels": {"io.vamp": "gateway", "io.vamp.gateway": "sava_shop", "io.vamp.lookup_name": lookup::gateway(&gateway)},
+            "labels": {
+                "io.vamp": "gateway", "io.vamp.gateway": "sava_shop", "io.vamp.lookup_name": lookup::gateway(&gateway),
+                "io.vamp.owner": "vamp",
+            },
         },
         "spec": {
             "type": "NodePort",
@@ -215,6 +218,23 @@ fn a_foreign_service_is_left_alone() {
     let shop = GatewayName::parse("shop").unwrap();
     assert_eq!(plan.actions, [Action::Foreign { gateway: shop.clone(), name: "shop".into() }]);
     assert_eq!(plan.services[&shop], GatewayService { address: None, blocked: true });
+}
+
+#[test]
+fn another_installation_keeps_what_is_its_own() {
+    let other = Rules { owner: "other".into(), ..Rules::default() };
+    let of_other = |name: &str| {
+        changed(&made(name, 1), |s| drop(s.metadata.labels.insert(OWNER.into(), "other".into())))
+    };
+    let plan = planned(&[gateway("shop", 9050)], &[of_other("shop"), of_other("gone")], &Rules::default());
+    let shop = GatewayName::parse("shop").unwrap();
+    assert_eq!(plan.actions, [Action::Foreign { gateway: shop.clone(), name: "shop".into() }]);
+    assert!(plan.services[&shop].blocked);
+    // What has no owner yet is taken over, and says so.
+    let old = changed(&made("shop", 9050), |s| drop(s.metadata.labels.remove(OWNER)));
+    let plan = planned(&[gateway("shop", 9050)], &[old], &other);
+    let [Action::Update { patch, .. }] = plan.actions.as_slice() else { panic!("{:?}", plan.actions) };
+    assert_eq!(patch["metadata"]["labels"], json!({OWNER: "other"}));
 }
 
 /// Services are matched by label; the name decides only among several.
