@@ -1,4 +1,5 @@
-//! What the API is given: the control plane, the data plane and the workloads behind small traits, and its settings.
+//! What the API is given: for each environment the control plane, the data plane and the workloads behind small traits; and its
+//! settings.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,25 +21,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::web::address::Addresses;
+use crate::environments::EnvironmentId;
 pub use crate::web::token::{Authenticator, Identity, Role, Token, Unauthenticated};
 
-/// Everything that handlers reach. Cheap handles only; made once by the program.
-pub struct Context {
-    /// The control plane: every decision is made there.
-    pub control: Control,
-    /// Name of the environment that the plain paths mean.
-    pub environment: String,
-    /// Platform namespace of the environment, for `$namespace` in selectors.
-    pub namespace: String,
-    /// And-ed in front of every selector, as in the settings of [`Control`].
-    pub gateway_filter: Selector,
-    /// Counters and histograms.
-    pub telemetry: Arc<Telemetry>,
-    /// The proxies of this process.
-    pub data_plane: Arc<dyn DataPlane>,
-    /// What the local platform runs.
-    pub workloads: Arc<dyn Workloads>,
+/// What all environments of a process share.
+pub struct Process {
     /// What `/info` says.
     pub info: Info,
     /// Settings of the API itself.
@@ -47,35 +34,65 @@ pub struct Context {
     pub closing: CancellationToken,
 }
 
-/// The context with the state that is the API's own.
+/// Everything that the handlers of one environment reach. Cheap handles only.
+pub struct Environment {
+    /// How it is named and addressed. The namespace is also `$namespace` in selectors.
+    pub id: EnvironmentId,
+    /// The control plane: every decision is made there.
+    pub control: Control,
+    /// And-ed in front of every selector, as in the settings of [`Control`].
+    pub gateway_filter: Selector,
+    /// Counters and histograms.
+    pub telemetry: Arc<Telemetry>,
+    /// The proxies of this environment.
+    pub data_plane: Arc<dyn DataPlane>,
+    /// What the local platform runs.
+    pub workloads: Arc<dyn Workloads>,
+}
+
+/// An environment with the state that is the API's own.
 pub(crate) struct App {
-    pub(crate) context: Context,
+    pub(crate) environment: Environment,
+    pub(crate) process: Arc<Process>,
     /// Bounds the number of open streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Ends the streams of this environment.
+    pub(crate) closing: CancellationToken,
     /// Stays true: a proxy that goes away later is a problem to report, but no reason to stop asking this process.
     ready: AtomicBool,
 }
 
 impl App {
-    pub(crate) fn new(context: Context) -> Self {
-        let streams = Arc::new(Semaphore::new(context.settings.limits.streams));
-        Self { context, streams, ready: AtomicBool::new(false) }
+    pub(crate) fn new(environment: Environment, process: Arc<Process>, streams: Arc<Semaphore>) -> Self {
+        let closing = process.closing.child_token();
+        Self { environment, process, streams, closing, ready: AtomicBool::new(false) }
+    }
+
+    /// Name of the environment.
+    pub(crate) fn name(&self) -> &str {
+        &self.environment.id.name
+    }
+
+    /// Namespace of the environment on the platform.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.environment.id.namespace
     }
 
     pub(crate) fn control(&self) -> &Control {
-        &self.context.control
+        &self.environment.control
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.context.settings.limits
+        &self.process.settings.limits
     }
 
-    /// True once the first table is applied: published, and confirmed by a proxy.
+    /// True once the first table is applied: published, and confirmed by a proxy if one is to be waited for.
     pub(crate) fn ready(&self) -> bool {
         if !self.ready.load(Ordering::Relaxed) {
             let view = self.control().view();
+            let data_plane = &self.environment.data_plane;
             let applied = view.proxies.iter().any(|proxy| proxy.revision.is_some());
-            if !(view.started && applied && self.context.data_plane.ready()) {
+            if !(view.started && (applied || data_plane.comes_and_goes()) && data_plane.ready()) {
                 return false;
             }
             self.ready.store(true, Ordering::Relaxed);
@@ -87,8 +104,10 @@ impl App {
 /// Settings of the API.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Organisation that the environment belongs to, for `/{organisation}/{environment}/api/v1`.
-    pub organisation: Option<String>,
+    /// Namespace of the environment that plain paths mean. `None`: the only one there is.
+    pub default_namespace: Option<String>,
+    /// Namespace of the process itself: what belongs to no environment is for who may read there.
+    pub home_namespace: String,
     /// Number of leading path segments to drop, when running behind a path.
     pub strip_path_segments: usize,
     /// Who may.
@@ -97,16 +116,6 @@ pub struct Settings {
     pub limits: Limits,
     /// The settings in force, by dotted key below `vamp.`, for `/config`. Values of keys that name secrets are hidden.
     pub applied: BTreeMap<String, Value>,
-}
-
-impl Settings {
-    pub(crate) fn addresses(&self, environment: &str) -> Addresses {
-        Addresses {
-            environment: environment.to_owned(),
-            organisation: self.organisation.clone(),
-            strip_segments: self.strip_path_segments,
-        }
-    }
 }
 
 /// Who may call, and from where.
@@ -178,12 +187,16 @@ pub struct Info {
     pub platform: String,
 }
 
-/// The proxies of this process, as far as the API looks at them.
+/// The proxies of an environment, as far as the API looks at them.
 pub trait DataPlane: Send + Sync + 'static {
     /// The routing table in force.
     fn table(&self) -> Arc<RoutingTable>;
     /// All targets and their state.
     fn targets(&self) -> Vec<TargetStatus>;
+    /// True where proxies come and go by themselves: then the environment is ready without one, and can be set up before they are.
+    fn comes_and_goes(&self) -> bool {
+        false
+    }
     /// False while there is a reason of its own not to be ready.
     fn ready(&self) -> bool {
         true

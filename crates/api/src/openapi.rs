@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 #[openapi(
     info(
         title = "Vamp",
-        description = "Release control for microservices. Every path is also served below `/{namespace}`, the name of the environment. \
+        description = "Release control for microservices. A path means the default environment; below `/{environment}` and `/{organisation}/{environment}` it means that one. \
             Bodies are read as YAML, which includes JSON; answers are JSON, or YAML with `Accept: application/x-yaml`. \
             Every 4xx and 5xx answer has a body with a non-empty `message`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -50,7 +50,9 @@ pub(crate) fn text() -> &'static str {
 }
 
 fn complete() -> Value {
-    let (_, api) = crate::endpoints::all().split_for_parts();
+    let (_, mut api) = crate::endpoints::of_environment().split_for_parts();
+    let (_, process) = crate::endpoints::of_process().split_for_parts();
+    api.merge(process);
     let mut document = serde_json::to_value(api).unwrap_or_default();
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         let mut sorted: Vec<(String, Value)> = std::mem::take(paths).into_iter().collect();

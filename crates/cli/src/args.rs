@@ -22,7 +22,7 @@ pub struct Connection {
     /// Token for the API
     #[arg(long, env = "VAMP_TOKEN", global = true, hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
-    /// Environment; the server's default one when not given
+    /// Environment: NAME, ORGANISATION/NAME or its namespace; the server's default one when not given
     #[arg(
         long = "env",
         visible_alias = "namespace",
@@ -89,7 +89,7 @@ pub enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// List things, or show one: gateways, conditions, rewrites, routes, events, workloads
+    /// List things, or show one: gateways, conditions, rewrites, routes, events, workloads, environments
     #[command(after_help = "Examples: vamp get gateways -w\n          vamp get gateway sava-product -o yaml")]
     Get {
         /// What kind, for example gateways

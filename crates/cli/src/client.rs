@@ -54,7 +54,10 @@ impl Client {
             ));
         }
         let base = match &connection.environment {
-            Some(environment) => format!("{server}/{}/api/v1", segment(environment)),
+            Some(environment) => {
+                let names: Vec<String> = environment.split('/').map(segment).collect();
+                format!("{server}/{}/api/v1", names.join("/"))
+            }
             None => format!("{server}/api/v1"),
         };
         let http = reqwest::Client::builder()

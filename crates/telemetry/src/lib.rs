@@ -34,7 +34,7 @@ mod process;
 pub use crate::counters::Totals;
 pub use crate::histogram::Histogram;
 pub use crate::outcome::{Outcome, status_class};
-pub use crate::page::{CONTENT_TYPE, Gauges, TargetGauge};
+pub use crate::page::{CONTENT_TYPE, Gauges, TargetGauge, page};
 pub use crate::registry::{Key, SeriesTotals, Telemetry};
 pub use crate::series::Series;
 pub use crate::window::Window;

@@ -28,6 +28,18 @@ impl Kind {
     }
 }
 
+/// Label of everything that belongs to one environment; the last one on the page.
+pub const ENVIRONMENT: &str = "environment";
+
+/// What a metric is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One environment; its lines carry the label [`ENVIRONMENT`].
+    Environment,
+    /// The whole process.
+    Process,
+}
+
 /// One metric with all its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
@@ -35,75 +47,77 @@ pub struct Family {
     pub name: &'static str,
     /// Kind.
     pub kind: Kind,
-    /// Names of the labels, in the order of the page (histograms add `le`).
+    /// What it is about.
+    pub scope: Scope,
+    /// Names of its own labels, in the order of the page (histograms add `le`).
     pub labels: &'static [&'static str],
     /// What it says, for people.
     pub help: &'static str,
 }
 
 macro_rules! families {
-    ($($id:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+    ($($id:ident $kind:ident $scope:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(#[doc = $help] pub const $id: Family =
-            Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+            Family { name: $name, kind: Kind::$kind, scope: Scope::$scope, labels: &[$($label),*], help: $help };)*
         /// All of them, in the order of the page.
         pub const ALL: &[Family] = &[$($id),*];
     };
 }
 
 families! {
-    BUILD_INFO Gauge "vamp_build_info" ["version"]
+    BUILD_INFO Gauge Process "vamp_build_info" ["version"]
         "Always 1; the label says which Vamp this is.";
-    CONFIG_REVISION Gauge "vamp_config_revision" []
+    CONFIG_REVISION Gauge Environment "vamp_config_revision" []
         "Revision of the environment that is published to the proxies.";
-    PROXY_REVISION Gauge "vamp_proxy_revision" ["proxy"]
+    PROXY_REVISION Gauge Environment "vamp_proxy_revision" ["proxy"]
         "Revision that a proxy serves.";
-    ROUTE_WEIGHT Gauge "vamp_route_weight" ["gateway", "route", "kind"]
+    ROUTE_WEIGHT Gauge Environment "vamp_route_weight" ["gateway", "route", "kind"]
         "Share of traffic of a route in percent. kind=desired: as configured; kind=observed: of the gateway's routed requests of the last minute.";
-    REQUESTS Counter "vamp_requests_total" ["gateway", "route", "code_class", "reason"]
+    REQUESTS Counter Environment "vamp_requests_total" ["gateway", "route", "code_class", "reason"]
         "Requests by route, status class and why the route was chosen. An empty route: no route could take them. tcp gateways count connections that ended, with code_class=none.";
-    REQUEST_DURATION Histogram "vamp_request_duration_seconds" ["gateway", "route"]
+    REQUEST_DURATION Histogram Environment "vamp_request_duration_seconds" ["gateway", "route"]
         "Time from the first byte of a request to the last byte of its response. Limits are exact to 3 %.";
-    FIRST_BYTE Summary "vamp_request_first_byte_seconds" ["gateway", "route"]
+    FIRST_BYTE Summary Environment "vamp_request_first_byte_seconds" ["gateway", "route"]
         "Time from the first byte of a request to the first byte of its response.";
-    REQUEST_BYTES Counter "vamp_request_bytes_total" ["gateway", "route"]
+    REQUEST_BYTES Counter Environment "vamp_request_bytes_total" ["gateway", "route"]
         "Bytes received from clients.";
-    RESPONSE_BYTES Counter "vamp_response_bytes_total" ["gateway", "route"]
+    RESPONSE_BYTES Counter Environment "vamp_response_bytes_total" ["gateway", "route"]
         "Bytes sent to clients.";
-    RETRIES Counter "vamp_retries_total" ["gateway", "route"]
+    RETRIES Counter Environment "vamp_retries_total" ["gateway", "route"]
         "Further attempts after a target failed.";
-    REROUTED Counter "vamp_rerouted_requests_total" ["gateway", "route"]
+    REROUTED Counter Environment "vamp_rerouted_requests_total" ["gateway", "route"]
         "Requests that a route took over from one without ready targets.";
-    PROXY_ERRORS Counter "vamp_proxy_errors_total" ["gateway", "error"]
+    PROXY_ERRORS Counter Environment "vamp_proxy_errors_total" ["gateway", "error"]
         "Requests that Vamp itself answered with an error, or gave up, by the word of Vamp-Proxy-Error.";
-    IN_FLIGHT Gauge "vamp_requests_in_flight" ["gateway"]
+    IN_FLIGHT Gauge Environment "vamp_requests_in_flight" ["gateway"]
         "Requests under way.";
-    CONNECTIONS Gauge "vamp_connections" ["gateway", "protocol"]
+    CONNECTIONS Gauge Environment "vamp_connections" ["gateway", "protocol"]
         "Client connections that are open.";
-    CONNECTIONS_OPENED Counter "vamp_connections_opened_total" ["gateway", "protocol"]
+    CONNECTIONS_OPENED Counter Environment "vamp_connections_opened_total" ["gateway", "protocol"]
         "Client connections that were opened.";
-    INSTANCE_REQUESTS Counter "vamp_instance_requests_total" ["gateway", "route", "target", "target_id", "code_class"]
+    INSTANCE_REQUESTS Counter Environment "vamp_instance_requests_total" ["gateway", "route", "target", "target_id", "code_class"]
         "Requests by instance and status class.";
-    INSTANCE_DURATION Summary "vamp_instance_request_duration_seconds" ["gateway", "route", "target", "target_id"]
+    INSTANCE_DURATION Summary Environment "vamp_instance_request_duration_seconds" ["gateway", "route", "target", "target_id"]
         "Total time of the requests of an instance.";
-    INSTANCE_UP Gauge "vamp_instance_up" ["gateway", "route", "target", "target_id"]
+    INSTANCE_UP Gauge Environment "vamp_instance_up" ["gateway", "route", "target", "target_id"]
         "1 while the proxy holds an instance to be reachable, else 0.";
-    INSTANCE_IN_FLIGHT Gauge "vamp_instance_requests_in_flight" ["gateway", "route", "target", "target_id"]
+    INSTANCE_IN_FLIGHT Gauge Environment "vamp_instance_requests_in_flight" ["gateway", "route", "target", "target_id"]
         "Requests under way at an instance.";
-    ACCESS_LOG_LOST Counter "vamp_access_log_lost_lines_total" []
+    ACCESS_LOG_LOST Counter Process "vamp_access_log_lost_lines_total" []
         "Lines of the access log that were not written, because the disk did not keep up or refused them. Only with an access log.";
-    PROCESS_CPU Counter "process_cpu_seconds_total" []
+    PROCESS_CPU Counter Process "process_cpu_seconds_total" []
         "Processor time of this process, user and system.";
-    PROCESS_RESIDENT Gauge "process_resident_memory_bytes" []
+    PROCESS_RESIDENT Gauge Process "process_resident_memory_bytes" []
         "Resident memory of this process.";
-    PROCESS_VIRTUAL Gauge "process_virtual_memory_bytes" []
+    PROCESS_VIRTUAL Gauge Process "process_virtual_memory_bytes" []
         "Virtual memory of this process.";
-    PROCESS_THREADS Gauge "process_threads" []
+    PROCESS_THREADS Gauge Process "process_threads" []
         "Threads of this process.";
-    PROCESS_START Gauge "process_start_time_seconds" []
+    PROCESS_START Gauge Process "process_start_time_seconds" []
         "Start of this process, in seconds since 1970.";
-    PROCESS_OPEN_FDS Gauge "process_open_fds" []
+    PROCESS_OPEN_FDS Gauge Process "process_open_fds" []
         "Open file descriptors.";
-    PROCESS_MAX_FDS Gauge "process_max_fds" []
+    PROCESS_MAX_FDS Gauge Process "process_max_fds" []
         "Limit of open file descriptors.";
 }
 

@@ -8,7 +8,7 @@ use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 
 use crate::counters::Totals;
-use crate::names::{self, Family};
+use crate::names::{self, Family, Scope};
 use crate::outcome::REASONS;
 use crate::process::Process;
 use crate::registry::{Key, SeriesTotals, Telemetry};
@@ -21,6 +21,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Gauges {
     /// Version of Vamp.
     pub version: String,
+    /// Name of the environment; empty where there can be one only.
+    pub environment: String,
     /// Revision of the environment.
     pub revision: u64,
     /// Proxies with the revision that each serves.
@@ -73,24 +75,41 @@ const OBSERVED: u32 = 60;
 
 const CLASS_NAMES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
+/// The page of a process with several environments: every family once, and its lines with the label `environment`. Families of which
+/// there is nothing to say are left out.
+pub fn page(version: &str, environments: &[(&Telemetry, &Gauges)]) -> String {
+    let parts: Vec<Part<'_>> =
+        environments.iter().map(|(telemetry, gauges)| Part::new(telemetry, gauges)).collect();
+    let mut page = Page { text: String::new(), parts: &parts };
+    page.about(version);
+    page.weights();
+    page.requests();
+    page.durations();
+    page.routes();
+    page.gateways();
+    page.instances();
+    page.targets();
+    page.process(Process::read(), parts.iter().find_map(|part| part.gauges.access_log_lost));
+    page.text
+}
+
+/// One environment.
+struct Part<'a> {
+    telemetry: &'a Telemetry,
+    gauges: &'a Gauges,
+    all: Vec<SeriesTotals>,
+}
+
+impl<'a> Part<'a> {
+    fn new(telemetry: &'a Telemetry, gauges: &'a Gauges) -> Self {
+        Self { telemetry, gauges, all: telemetry.totals() }
+    }
+}
+
 impl Telemetry {
-    /// The page. Families of which there is nothing to say are left out.
+    /// The page of a process with this environment only.
     pub fn prometheus(&self, gauges: &Gauges) -> String {
-        let mut page = Page { text: String::new() };
-        let all = self.totals();
-        page.about(gauges);
-        page.weights(&gauges.weights, &self.observed(&all));
-        page.requests(&all);
-        page.durations(self, &all);
-        page.routes(&all);
-        page.gateways(&all);
-        page.instances(&all);
-        page.targets(&gauges.targets);
-        page.family(&names::ACCESS_LOG_LOST, |samples| {
-            gauges.access_log_lost.iter().for_each(|lost| samples.add(&[], lost));
-        });
-        page.process(Process::read());
-        page.text
+        page(&gauges.version, &[(self, gauges)])
     }
 
     /// Share of each route in percent, for gateways with traffic.
@@ -117,11 +136,12 @@ impl Telemetry {
 /// A family whose value is read off a row.
 type Column<T> = (&'static Family, fn(&T) -> u64);
 
-struct Page {
+struct Page<'a> {
     text: String,
+    parts: &'a [Part<'a>],
 }
 
-impl Page {
+impl Page<'_> {
     /// Writes a family, with its head when there is at least one sample.
     fn family(&mut self, family: &Family, fill: impl FnOnce(&mut Samples<'_>)) {
         let start = self.text.len();
@@ -130,39 +150,46 @@ impl Page {
         escape(&mut self.text, family.help, false);
         push(&mut self.text, format_args!("\n# TYPE {name} {kind}\n"));
         let head = self.text.len();
-        fill(&mut Samples { text: &mut self.text, family });
+        fill(&mut Samples { text: &mut self.text, family, environment: "" });
         if self.text.len() == head {
             self.text.truncate(start);
         }
     }
 
-    fn about(&mut self, gauges: &Gauges) {
-        self.family(&names::BUILD_INFO, |samples| samples.add(&[&gauges.version], 1));
-        self.family(&names::CONFIG_REVISION, |samples| samples.add(&[], gauges.revision));
-        self.family(&names::PROXY_REVISION, |samples| {
-            gauges.proxies.iter().for_each(|(proxy, revision)| samples.add(&[proxy], revision));
+    /// Writes a family with the lines of every environment.
+    fn each(&mut self, family: &Family, fill: impl Fn(&mut Samples<'_>, &Part<'_>)) {
+        let parts = self.parts;
+        self.family(family, |samples| {
+            for part in parts {
+                let Samples { text, family, .. } = samples;
+                fill(&mut Samples { text, family, environment: &part.gauges.environment }, part);
+            }
         });
     }
 
-    fn weights(
-        &mut self,
-        desired: &[(GatewayName, RoutePath, Percent)],
-        observed: &[(GatewayName, RoutePath, f64)],
-    ) {
-        self.family(&names::ROUTE_WEIGHT, |samples| {
-            for (gateway, route, weight) in desired {
+    fn about(&mut self, version: &str) {
+        self.family(&names::BUILD_INFO, |samples| samples.add(&[version], 1));
+        self.each(&names::CONFIG_REVISION, |samples, part| samples.add(&[], part.gauges.revision));
+        self.each(&names::PROXY_REVISION, |samples, part| {
+            part.gauges.proxies.iter().for_each(|(proxy, revision)| samples.add(&[proxy], revision));
+        });
+    }
+
+    fn weights(&mut self) {
+        self.each(&names::ROUTE_WEIGHT, |samples, part| {
+            for (gateway, route, weight) in &part.gauges.weights {
                 let percent = f64::from(weight.hundredths()) / 100.0;
                 samples.add(&[gateway.as_str(), route.as_str(), "desired"], percent);
             }
-            for (gateway, route, percent) in observed {
+            for (gateway, route, percent) in part.telemetry.observed(&part.all) {
                 samples.add(&[gateway.as_str(), route.as_str(), "observed"], percent);
             }
         });
     }
 
-    fn requests(&mut self, all: &[SeriesTotals]) {
-        self.family(&names::REQUESTS, |samples| {
-            for series in all {
+    fn requests(&mut self) {
+        self.each(&names::REQUESTS, |samples, part| {
+            for series in &part.all {
                 let (gateway, route) = match &series.key {
                     Key::Gateway(gateway) => (gateway, ""),
                     Key::Route(gateway, route) => (gateway, route.as_str()),
@@ -185,10 +212,10 @@ impl Page {
         });
     }
 
-    fn durations(&mut self, telemetry: &Telemetry, all: &[SeriesTotals]) {
-        self.family(&names::REQUEST_DURATION, |samples| {
-            for (gateway, route, series) in busy_routes(all) {
-                let Some(live) = telemetry.series(&series.key) else { continue };
+    fn durations(&mut self) {
+        self.each(&names::REQUEST_DURATION, |samples, part| {
+            for (gateway, route, series) in busy_routes(&part.all) {
+                let Some(live) = part.telemetry.series(&series.key) else { continue };
                 let latencies = live.latencies();
                 let labels = [gateway.as_str(), route.as_str()];
                 for (limit, count) in LIMITS.iter().zip(latencies.cumulative(&LIMITS)) {
@@ -198,15 +225,15 @@ impl Page {
                 samples.sum_and_count(&labels, seconds(series.totals.total_nanos), latencies.count());
             }
         });
-        self.family(&names::FIRST_BYTE, |samples| {
-            for (gateway, route, SeriesTotals { totals, .. }) in busy_routes(all) {
+        self.each(&names::FIRST_BYTE, |samples, part| {
+            for (gateway, route, SeriesTotals { totals, .. }) in busy_routes(&part.all) {
                 let labels = [gateway.as_str(), route.as_str()];
                 samples.sum_and_count(&labels, seconds(totals.first_byte_nanos), totals.first_bytes);
             }
         });
     }
 
-    fn routes(&mut self, all: &[SeriesTotals]) {
+    fn routes(&mut self) {
         let counters: [Column<Totals>; 4] = [
             (&names::REQUEST_BYTES, |totals| totals.received),
             (&names::RESPONSE_BYTES, |totals| totals.sent),
@@ -214,56 +241,43 @@ impl Page {
             (&names::REROUTED, |totals| totals.by_reason(routing::decide::Reason::Rerouted)),
         ];
         for (family, count) in counters {
-            self.family(family, |samples| {
-                for (gateway, route, series) in busy_routes(all) {
+            self.each(family, |samples, part| {
+                for (gateway, route, series) in busy_routes(&part.all) {
                     samples.add(&[gateway.as_str(), route.as_str()], count(&series.totals));
                 }
             });
         }
     }
 
-    fn gateways(&mut self, all: &[SeriesTotals]) {
-        let gateways = || {
-            all.iter().filter_map(|series| match &series.key {
-                Key::Gateway(gateway) => Some((gateway.as_str(), series)),
-                _ => None,
-            })
-        };
-        self.family(&names::PROXY_ERRORS, |samples| {
-            for (gateway, series) in gateways() {
+    fn gateways(&mut self) {
+        self.each(&names::PROXY_ERRORS, |samples, part| {
+            for (gateway, series) in gateways(&part.all) {
                 let mut errors = series.totals.errors.clone();
                 errors.sort_unstable();
                 errors.iter().for_each(|(word, count)| samples.add(&[gateway, word], count));
             }
         });
-        self.family(&names::IN_FLIGHT, |samples| {
-            gateways().for_each(|(gateway, series)| samples.add(&[gateway], series.totals.in_flight));
+        self.each(&names::IN_FLIGHT, |samples, part| {
+            gateways(&part.all)
+                .for_each(|(gateway, series)| samples.add(&[gateway], series.totals.in_flight));
         });
         let counters: [Column<Totals>; 2] = [
             (&names::CONNECTIONS, Totals::connections),
             (&names::CONNECTIONS_OPENED, |totals| totals.connections_opened),
         ];
         for (family, count) in counters {
-            self.family(family, |samples| {
-                for (gateway, series) in gateways().filter(|(_, series)| series.totals.connections_opened > 0)
-                {
+            self.each(family, |samples, part| {
+                let used = |(_, series): &(&str, &SeriesTotals)| series.totals.connections_opened > 0;
+                for (gateway, series) in gateways(&part.all).filter(used) {
                     samples.add(&[gateway, &series.protocol.to_string()], count(&series.totals));
                 }
             });
         }
     }
 
-    fn instances(&mut self, all: &[SeriesTotals]) {
-        let instances = || {
-            all.iter().filter(|series| series.totals.requests() > 0).filter_map(|series| match &series.key {
-                Key::Instance(gateway, route, id) => {
-                    Some(([gateway.as_str(), route.as_str(), &series.name, id.as_str()], &series.totals))
-                }
-                _ => None,
-            })
-        };
-        self.family(&names::INSTANCE_REQUESTS, |samples| {
-            for ([gateway, route, name, id], totals) in instances() {
+    fn instances(&mut self) {
+        self.each(&names::INSTANCE_REQUESTS, |samples, part| {
+            for ([gateway, route, name, id], totals) in busy_instances(&part.all) {
                 for (class, count) in
                     CLASS_NAMES.iter().zip(totals.by_class()).filter(|(_, count)| *count > 0)
                 {
@@ -271,21 +285,21 @@ impl Page {
                 }
             }
         });
-        self.family(&names::INSTANCE_DURATION, |samples| {
-            for (labels, totals) in instances() {
+        self.each(&names::INSTANCE_DURATION, |samples, part| {
+            for (labels, totals) in busy_instances(&part.all) {
                 samples.sum_and_count(&labels, seconds(totals.total_nanos), totals.requests());
             }
         });
     }
 
-    fn targets(&mut self, targets: &[TargetGauge]) {
+    fn targets(&mut self) {
         let values: [Column<TargetGauge>; 2] = [
             (&names::INSTANCE_UP, |target| target.up.into()),
             (&names::INSTANCE_IN_FLIGHT, |target| target.in_flight),
         ];
         for (family, value) in values {
-            self.family(family, |samples| {
-                for target in targets {
+            self.each(family, |samples, part| {
+                for target in &part.gauges.targets {
                     let TargetGauge { gateway, route, id, name, .. } = target;
                     samples.add(&[gateway.as_str(), route.as_str(), name, id], value(target));
                 }
@@ -293,7 +307,10 @@ impl Page {
         }
     }
 
-    fn process(&mut self, process: Process) {
+    fn process(&mut self, process: Process, access_log_lost: Option<u64>) {
+        self.family(&names::ACCESS_LOG_LOST, |samples| {
+            access_log_lost.iter().for_each(|lost| samples.add(&[], lost));
+        });
         for (family, value) in [
             (&names::PROCESS_CPU, process.cpu_seconds),
             (&names::PROCESS_RESIDENT, process.resident_bytes),
@@ -312,6 +329,8 @@ impl Page {
 struct Samples<'a> {
     text: &'a mut String,
     family: &'a Family,
+    /// Not shown when empty.
+    environment: &'a str,
 }
 
 impl Samples<'_> {
@@ -330,9 +349,11 @@ impl Samples<'_> {
 
     fn line(&mut self, suffix: &str, labels: &[&str], limit: Option<&dyn Display>, value: impl Display) {
         debug_assert_eq!(labels.len(), self.family.labels.len(), "labels of {}", self.family.name);
+        let environment = (self.family.scope == Scope::Environment && !self.environment.is_empty())
+            .then_some((&names::ENVIRONMENT, &self.environment));
         push(self.text, format_args!("{}{suffix}", self.family.name));
         let mut separator = '{';
-        for (name, label) in self.family.labels.iter().zip(labels) {
+        for (name, label) in self.family.labels.iter().zip(labels).chain(environment) {
             push(self.text, format_args!("{separator}{name}=\""));
             escape(self.text, label, true);
             self.text.push('"');
@@ -347,6 +368,23 @@ impl Samples<'_> {
         }
         push(self.text, format_args!(" {value}\n"));
     }
+}
+
+fn gateways(all: &[SeriesTotals]) -> impl Iterator<Item = (&str, &SeriesTotals)> {
+    all.iter().filter_map(|series| match &series.key {
+        Key::Gateway(gateway) => Some((gateway.as_str(), series)),
+        _ => None,
+    })
+}
+
+/// Gateway, route, name and id of instances that ever had traffic.
+fn busy_instances(all: &[SeriesTotals]) -> impl Iterator<Item = ([&str; 4], &Totals)> {
+    all.iter().filter(|series| series.totals.requests() > 0).filter_map(|series| match &series.key {
+        Key::Instance(gateway, route, id) => {
+            Some(([gateway.as_str(), route.as_str(), &series.name, id.as_str()], &series.totals))
+        }
+        _ => None,
+    })
 }
 
 /// Routes that ever had traffic.

@@ -206,7 +206,7 @@ impl Server {
             )));
         }
 
-        let context = adapters::api_context(adapters::Parts {
+        let endpoints = adapters::api(adapters::Parts {
             settings: &settings,
             applied,
             tokens,
@@ -218,8 +218,7 @@ impl Server {
             platform: platform.clone(),
             closing: closing.clone(),
         });
-        let api_task =
-            tokio::spawn(api::serve(api_listener, api::router(context), closing.clone(), API_DRAIN));
+        let api_task = tokio::spawn(api::serve(api_listener, endpoints.router(), closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
         if settings.token_file.is_none() && api.ip().is_loopback() {

@@ -103,9 +103,8 @@ fn settings(app: &App, parameters: &Parameters) -> BTreeMap<String, Value> {
     if parameters.text("type").is_some_and(|layer| layer.eq_ignore_ascii_case("dynamic")) {
         return BTreeMap::new();
     }
-    let mut settings =
-        BTreeMap::from([("vamp.namespace".to_owned(), Value::from(app.context.environment.clone()))]);
-    settings.extend(app.context.settings.applied.clone());
+    let mut settings = app.process.settings.applied.clone();
+    settings.insert("vamp.namespace".to_owned(), Value::from(app.namespace()));
     settings.retain(|key, _| key.starts_with("vamp."));
     for (key, value) in &mut settings {
         if is_secret(key) && !value.is_null() {

@@ -39,8 +39,8 @@ pub(crate) async fn index(State(app): State<Arc<App>>) -> Answer {
     }
     Ok(Reply::ok(json!({
         "name": "vamp",
-        "version": app.context.info.version,
-        "environment": app.context.environment,
+        "version": app.process.info.version,
+        "environment": app.name(),
         "description": "/openapi.json",
         "endpoints": endpoints,
     })))

@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 
 use super::streams;
 use crate::context::{App, TargetStatus};
+use crate::environments::Shared;
 use crate::web::failure::Failure;
 use crate::web::parameters::{Parameters, unreadable};
 use crate::web::reply::{Answer, Reply};
@@ -71,7 +72,7 @@ fn window(parameters: &Parameters) -> Result<u32, Failure> {
 
 fn all(app: &App, seconds: u32) -> Figures {
     let view = app.control().view();
-    let traffic = |key: &Key| Traffic::read(&app.context.telemetry, key, seconds);
+    let traffic = |key: &Key| Traffic::read(&app.environment.telemetry, key, seconds);
     let instance = |gateway: &GatewayName, route: &RouteConfig, target: &TargetConfig| InstanceFigures {
         name: target.name.clone(),
         id: target.id.clone(),
@@ -229,8 +230,16 @@ fn thousandths(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-/// Text for Prometheus.
-pub(crate) fn prometheus(app: &App) -> String {
+/// Text for Prometheus: all environments that are served.
+pub(crate) fn prometheus(shared: &Shared) -> String {
+    let state = shared.state();
+    let apps = state.entries.iter().filter_map(|entry| Some(&entry.served.as_ref().ok()?.app));
+    let all: Vec<_> = apps.map(|app| (Arc::clone(&app.environment.telemetry), gauges(app))).collect();
+    let parts: Vec<_> = all.iter().map(|(telemetry, gauges)| (telemetry.as_ref(), gauges)).collect();
+    telemetry::page(&shared.process.info.version, &parts)
+}
+
+fn gauges(app: &App) -> Gauges {
     let view = app.control().view();
     let weights = view.gateways.iter().flat_map(|(name, entry)| {
         entry.view.routes.iter().map(|(path, route)| (name.clone(), path.clone(), route.weight))
@@ -243,8 +252,10 @@ pub(crate) fn prometheus(app: &App) -> String {
         up: target.up,
         in_flight: target.in_flight,
     };
-    let gauges = Gauges {
-        version: app.context.info.version.clone(),
+    let data_plane = &app.environment.data_plane;
+    Gauges {
+        version: app.process.info.version.clone(),
+        environment: app.environment.id.title(),
         revision: view.revision,
         proxies: view
             .proxies
@@ -252,8 +263,7 @@ pub(crate) fn prometheus(app: &App) -> String {
             .map(|proxy| (proxy.name.clone(), proxy.revision.unwrap_or_default()))
             .collect(),
         weights: weights.collect(),
-        targets: app.context.data_plane.targets().into_iter().map(target).collect(),
-        access_log_lost: app.context.data_plane.access_log_lost(),
-    };
-    app.context.telemetry.prometheus(&gauges)
+        targets: data_plane.targets().into_iter().map(target).collect(),
+        access_log_lost: data_plane.access_log_lost(),
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 pub(crate) async fn info(State(app): State<Arc<App>>, parameters: Parameters) -> Answer {
     let asked: Vec<&str> = parameters.all("on").collect();
     let wanted = |section: &str| asked.is_empty() || asked.contains(&section);
-    let info = &app.context.info;
+    let info = &app.process.info;
     let mut document = Map::new();
     document.insert("message".into(), info.message.clone().into());
     document.insert("version".into(), info.version.clone().into());
@@ -83,7 +83,7 @@ pub(crate) async fn stats(State(app): State<Arc<App>>) -> Answer {
     let view = app.control().view();
     let streams = app.limits().streams - app.streams.available_permits();
     Ok(Reply::ok(json!({
-        "jvm": process(app.context.info.started),
+        "jvm": process(app.process.info.started),
         "system": { "revision": view.revision, "gateways": view.gateways.len(), "instances": view.observation.instances.len() },
         "persistence": persistence(&app),
         "pulse": { "streams": streams },
@@ -103,7 +103,7 @@ fn persistence(app: &App) -> Value {
     for kind in super::artifacts::KINDS {
         artifacts.insert(kind.as_str().into(), view.artifacts_of(kind).count().into());
     }
-    json!({ "database": { "type": app.context.info.store, "status": "valid", "artifacts": artifacts }, "archiving": true })
+    json!({ "database": { "type": app.process.info.store, "status": "valid", "artifacts": artifacts }, "archiving": true })
 }
 
 async fn store_problem(app: &App) -> Option<String> {

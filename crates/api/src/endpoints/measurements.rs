@@ -237,7 +237,7 @@ impl Quiet {
                 (Key::Route(name, path.clone()), Some(instances))
             }
         };
-        let telemetry = &app.context.telemetry;
+        let telemetry = &app.environment.telemetry;
         let window = telemetry.window(&key, seconds).unwrap_or_else(|| Window::empty(seconds));
         let in_flight = telemetry.series(&key).map_or(0, |series| series.totals().in_flight);
         Some(Self { window, in_flight, instances })

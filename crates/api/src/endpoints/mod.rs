@@ -3,6 +3,7 @@
 pub(crate) mod artifacts;
 pub(crate) mod configuration;
 pub(crate) mod documents;
+pub(crate) mod environments;
 pub(crate) mod events;
 pub(crate) mod figures;
 pub(crate) mod gateways;
@@ -24,10 +25,16 @@ use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::context::App;
+use crate::environments::Shared;
 use crate::web::failure::Failure;
 
-/// All of them. The only place where routes are made, so that the description cannot miss one.
-pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
+/// Those of the process. With [`of_environment`] the only place where routes are made, so that the description cannot miss one.
+pub(crate) fn of_process() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().merge(environments::routes()).merge(probes::routes())
+}
+
+/// Those of an environment.
+pub(crate) fn of_environment() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(crate::openapi::base())
         .merge(documents::routes())
         .merge(gateways::routes())
@@ -44,7 +51,6 @@ pub(crate) fn all() -> OpenApiRouter<Arc<App>> {
         .merge(configuration::routes())
         .merge(scheduler::routes())
         .merge(vga::routes())
-        .merge(probes::routes())
 }
 
 /// Reads a small body: a map with known keys only.

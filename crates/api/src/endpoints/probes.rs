@@ -10,11 +10,11 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::context::App;
+use crate::environments::{Shared, Standing};
 use crate::web::failure::Failure;
 use crate::web::reply::{Answer, Reply};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::new()
         .routes(routes!(live))
         .routes(routes!(ready))
@@ -29,28 +29,54 @@ pub(crate) async fn live() -> Reply {
     Reply::ok(json!({ "status": "live" }))
 }
 
-/// Is the first routing table applied?
+/// Is the first routing table of every environment applied? A replica that does not lead: is it able to take over?
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
-    (status = 200, description = "It is: traffic flows.", body = Object),
+    (status = 200, description = "It is.", body = Object),
     (status = 503, description = "Not yet.", body = crate::schema::Error),
 ))]
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Answer {
-    if app.ready() {
-        return Ok(Reply::ok(json!({ "status": "ready" })));
+pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Answer {
+    match readiness(&shared) {
+        Ok(word) => Ok(Reply::ok(json!({ "status": word }))),
+        Err(reason) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", reason)),
     }
-    Err(Failure::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not-ready",
-        "The first routing table is not applied yet.",
-    ))
+}
+
+fn readiness(shared: &Shared) -> Result<&'static str, String> {
+    let state = shared.state();
+    match &state.standing {
+        Standing::Leader => {}
+        Standing::Standby { able: true, .. } => return Ok("standby"),
+        Standing::Standby { able: false, .. } => {
+            return Err("This replica is not able to take over yet.".into());
+        }
+        Standing::Starting => return Err("This replica leads, and reads what there is.".into()),
+    }
+    let mut failures = Vec::new();
+    for entry in &state.entries {
+        match &entry.served {
+            Ok(served) if !served.app.ready() => {
+                return Err("The first routing table is not applied yet.".into());
+            }
+            Ok(_) => {}
+            Err(problem) => {
+                failures.push(format!("The environment '{}' cannot be served: {problem}", entry.id.title()));
+            }
+        }
+    }
+    // One that cannot be served must not take the others away.
+    if !failures.is_empty() && failures.len() == state.entries.len() {
+        Err(failures.join(" "))
+    } else {
+        Ok("ready")
+    }
 }
 
 /// Counters, gauges and histograms as Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses(
     (status = 200, description = "Text format 0.0.4.", body = String, content_type = "text/plain"),
 ))]
-pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], super::figures::prometheus(&app)).into_response()
+pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], super::figures::prometheus(&shared)).into_response()
 }
 
 /// This description.
@@ -65,11 +91,16 @@ pub(crate) async fn description() -> Response {
 #[utoipa::path(get, path = "/", tag = "operations", responses(
     (status = 200, description = "HTML.", body = String, content_type = "text/html"),
 ))]
-pub(crate) async fn page(State(app): State<Arc<App>>) -> Response {
-    let version = escape(&app.context.info.version);
-    let environment = escape(&app.context.environment);
+pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
+    let version = escape(&shared.process.info.version);
+    let titles: Vec<String> = shared.state().entries.iter().map(|entry| escape(&entry.id.title())).collect();
+    let environments = match titles.as_slice() {
+        [] => "no environment".to_owned(),
+        [one] => format!("environment {one}"),
+        several => format!("environments {}", several.join(", ")),
+    };
     let html =
-        include_str!("page.html").replace("{version}", &version).replace("{environment}", &environment);
+        include_str!("page.html").replace("{version}", &version).replace("{environments}", &environments);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)], html).into_response()
 }

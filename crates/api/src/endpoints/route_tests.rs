@@ -41,7 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, description = "The decision.", body = schema::RouteTest), (status = 404, description = "No such gateway, or not served.", body = schema::Error)))]
 pub(crate) async fn test(State(app): State<Arc<App>>, text: Text) -> Answer {
     let request = Request::read(&text.0)?;
-    let table = app.context.data_plane.table();
+    let table = app.environment.data_plane.table();
     let Some(live) = table.gateway(&request.gateway) else {
         return Err(match app.control().view().gateways.contains_key(&request.gateway) {
             true => Failure::not_found(format!(

@@ -38,9 +38,9 @@ pub(crate) async fn routing(State(app): State<Arc<App>>, origin: Origin, paramet
             format!("Invalid selector: '{text}'. At offset {}: {}.", error.offset, error.message),
         )
     })?;
-    let selector = selector.within(&app.context.gateway_filter);
+    let selector = selector.within(&app.environment.gateway_filter);
     let view = app.control().view();
-    let groups = groups(&view.observation.instances, &selector, &app.context.namespace);
+    let groups = groups(&view.observation.instances, &selector, app.namespace());
     Ok(page.of(&groups, &origin, &parameters, |group| serde_json::to_value(group).unwrap_or_default()))
 }
 

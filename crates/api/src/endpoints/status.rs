@@ -27,13 +27,13 @@ pub(crate) struct Status {
     /// Version of Vamp.
     version: String,
     /// Revision of the environment.
-    revision: u64,
+    pub(crate) revision: u64,
     /// True once the first routing table is applied.
-    ready: bool,
+    pub(crate) ready: bool,
     /// True when there are no problems.
-    healthy: bool,
+    pub(crate) healthy: bool,
     /// What is wrong, one sentence each.
-    problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// What deserves attention but works, one sentence each.
     warnings: Vec<String>,
     /// Where changes are kept.
@@ -41,14 +41,14 @@ pub(crate) struct Status {
     /// Where instances come from.
     platform: PlatformStatus,
     /// The proxies that take part.
-    proxies: Vec<ProxySummary>,
-    /// Targets as the proxies of this process see them.
+    pub(crate) proxies: Vec<ProxySummary>,
+    /// Targets as the proxies see them.
     targets: Vec<TargetStatus>,
     /// Where virtual hosts are served.
     #[schema(required = true)]
     virtual_hosts: Option<String>,
     /// The gateways, by name.
-    gateways: Vec<GatewaySummary>,
+    pub(crate) gateways: Vec<GatewaySummary>,
 }
 
 /// Where changes are kept.
@@ -159,27 +159,35 @@ pub(crate) struct RouteSummary {
 #[utoipa::path(get, path = "/api/v1/status", tag = "operations",
     responses((status = 200, description = "The summary, also when something is wrong.", body = Status)))]
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
+    Reply::of(&of(&app))
+}
+
+/// The summary of an environment.
+pub(crate) fn of(app: &App) -> Status {
     let view = app.control().view();
     let ready = app.ready();
-    let targets = app.context.data_plane.targets();
+    let targets = app.environment.data_plane.targets();
     let gateways: Vec<GatewaySummary> =
         view.gateways.iter().map(|(name, entry)| gateway(name, entry, &targets)).collect();
-    let problems = problems(&view, ready, &gateways);
+    let mut problems = problems(&view, ready, &gateways);
+    if view.proxies.is_empty() && app.environment.data_plane.comes_and_goes() {
+        problems.push("no proxy is connected: nothing takes the changes that are made here".into());
+    }
     let warnings = gateways.iter().flat_map(|gateway| {
         gateway.warnings.iter().map(|warning| format!("gateway '{}': {warning}", gateway.name))
     });
     let observation = &view.observation;
-    Reply::of(&Status {
-        environment: app.context.environment.clone(),
-        version: app.context.info.version.clone(),
+    Status {
+        environment: app.name().to_owned(),
+        version: app.process.info.version.clone(),
         revision: view.revision,
         ready,
         healthy: problems.is_empty(),
         problems,
         warnings: warnings.collect(),
-        store: StoreStatus { r#type: app.context.info.store.clone(), problem: view.store_problem.clone() },
+        store: StoreStatus { r#type: app.process.info.store.clone(), problem: view.store_problem.clone() },
         platform: PlatformStatus {
-            r#type: app.context.info.platform.clone(),
+            r#type: app.process.info.platform.clone(),
             complete: observation.complete,
             problem: observation.problem.clone(),
             instances: observation.instances.len(),
@@ -187,9 +195,9 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
         },
         proxies: view.proxies.iter().map(proxy).collect(),
         targets,
-        virtual_hosts: app.context.data_plane.virtual_host_address().map(|address| address.to_string()),
+        virtual_hosts: app.environment.data_plane.virtual_host_address().map(|address| address.to_string()),
         gateways,
-    })
+    }
 }
 
 fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String> {

@@ -79,7 +79,7 @@ pub(crate) fn permit(app: &App) -> Result<OwnedSemaphorePermit, Failure> {
 
 /// A stream until the server drains.
 pub(crate) fn answer(app: &App, stream: impl Stream<Item = sse::Event> + Send + 'static) -> Response {
-    let stream = stream.map(Ok::<_, Infallible>).take_until(app.context.closing.clone().cancelled_owned());
+    let stream = stream.map(Ok::<_, Infallible>).take_until(app.closing.clone().cancelled_owned());
     Sse::new(stream).keep_alive(KeepAlive::new().interval(app.limits().keep_alive)).into_response()
 }
 

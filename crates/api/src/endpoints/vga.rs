@@ -39,7 +39,7 @@ pub(crate) async fn configuration(
     if (kind.as_str(), name.as_str()) != (TYPE, NAME) {
         return text(String::new());
     }
-    let table = app.context.data_plane.table();
+    let table = app.environment.data_plane.table();
     let mut gateways: Vec<_> = table.gateways().map(|gateway| gateway.config.clone()).collect();
     gateways.sort_by(|a, b| a.name.cmp(&b.name));
     let gateways: Vec<Value> =

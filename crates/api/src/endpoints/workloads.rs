@@ -28,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 #[utoipa::path(get, path = "/api/v1/workloads", tag = "workloads",
     responses((status = 200, description = "All of them, by name.", body = Vec<Workload>)))]
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
-    Reply::of(&app.context.workloads.list())
+    Reply::of(&app.environment.workloads.list())
 }
 
 /// Applies manifests: Deployments are run, Pods and Services are taken as they stand.
@@ -36,7 +36,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     request_body(content = String, description = "Kubernetes manifests, several documents.", content_type = "application/x-yaml"),
     responses((status = 202, description = "What happened to each document.", body = Vec<WorkloadChange>)))]
 pub(crate) async fn apply(State(app): State<Arc<App>>, text: Text) -> Answer {
-    let changes = app.context.workloads.apply(&text.0).await?;
+    let changes = app.environment.workloads.apply(&text.0).await?;
     let changes = serde_json::to_value(changes).map_err(|_| Failure::internal())?;
     Ok(Reply::new(StatusCode::ACCEPTED, changes))
 }
@@ -58,7 +58,7 @@ pub(crate) async fn delete(State(app): State<Arc<App>>, text: Text) -> Answer {
     }
     let mut answers = Vec::new();
     for (kind, name) in named {
-        let deleted = app.context.workloads.delete(&kind, &name).await?;
+        let deleted = app.environment.workloads.delete(&kind, &name).await?;
         answers.push(deletion(&kind, &name, deleted));
     }
     Ok(Reply::new(StatusCode::ACCEPTED, Value::Array(answers)))
@@ -74,7 +74,7 @@ pub(crate) async fn delete_one(
     parameters: Parameters,
 ) -> Answer {
     let kind = parameters.text("kind").unwrap_or("Deployment");
-    let deleted = app.context.workloads.delete(kind, &name).await?;
+    let deleted = app.environment.workloads.delete(kind, &name).await?;
     Ok(Reply::new(StatusCode::ACCEPTED, deletion(kind, &name, deleted)))
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn log(
         Some(lines) => usize::try_from(lines)
             .map_err(|_| unreadable("lines", &lines.to_string(), "a positive integer"))?,
     };
-    match app.context.workloads.log(&name, lines.min(LINES)) {
+    match app.environment.workloads.log(&name, lines.min(LINES)) {
         Some(lines) => Reply::of(&lines),
         None => Err(Failure::not_found(format!("Workload or instance cannot be found: '{name}'."))),
     }

@@ -24,33 +24,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use http::header::LINK;
 use http::{HeaderName, HeaderValue, Method};
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use crate::context::App;
+use crate::environments::Shared;
 
-/// Puts the conventions around a router. They run before routing, because they decide what the path is.
-pub(crate) fn service(router: Router<Arc<App>>, app: Arc<App>) -> Router {
-    let inner =
-        router.fallback(nothing_here).method_not_allowed_fallback(method_not_allowed).with_state(app.clone());
-    let cors = cors(&app.context.settings.security.allowed_origins);
+/// Puts the conventions around the routers: that of the process, and behind it those of the environments. They run before routing, because they decide what the path is.
+pub(crate) fn service(process: Router<Arc<Shared>>, shared: Arc<Shared>) -> Router {
+    let inner = process
+        .fallback(environment)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(Arc::clone(&shared));
+    let cors = cors(&shared.process.settings.security.allowed_origins);
     let layers = ServiceBuilder::new()
         .option_layer(cors)
         .layer(CompressionLayer::new())
-        .layer(from_fn_with_state(app, render::layer));
+        .layer(from_fn_with_state(shared, render::layer));
     Router::new().fallback_service(layers.service(inner))
 }
 
-async fn nothing_here(uri: http::Uri) -> failure::Failure {
+/// What the process does not answer itself is for the environment that the address names.
+async fn environment(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let path = request.uri().path();
+    if path != "/api/v1" && !path.starts_with("/api/v1/") {
+        return nothing_here(request.uri().clone()).await.into_response();
+    }
+    let place = request.extensions().get::<address::Place>().cloned().unwrap_or_default();
+    let served = match shared.find(&place) {
+        Ok(served) => served,
+        Err(failure) => return failure.into_response(),
+    };
+    match served.router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+pub(crate) async fn nothing_here(uri: http::Uri) -> failure::Failure {
     failure::Failure::not_found(format!("Nothing here: '{}'. The API starts at /api/v1.", uri.path()))
 }
 
 /// Bare: [`render`] knows the method and the allowed ones and writes the message.
-async fn method_not_allowed() -> http::StatusCode {
+pub(crate) async fn method_not_allowed() -> http::StatusCode {
     http::StatusCode::METHOD_NOT_ALLOWED
 }
 

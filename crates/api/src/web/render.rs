@@ -12,20 +12,21 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, PRAGMA, V
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
+use super::address;
 use super::failure::Failure;
 use super::format::Format;
 use super::guard;
 use super::origin::Origin;
 use super::reply::Document;
-use crate::context::{App, Context};
+use crate::environments::Shared;
 
 /// Middleware around the whole router.
-pub(crate) async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let negotiated = Format::negotiate(request.headers());
     let format = negotiated.as_ref().copied().unwrap_or_default();
     let is_api;
-    let mut response = match prepare(&app.context, request).await {
+    let mut response = match prepare(&shared, request).await {
         Err(failure) => {
             is_api = true;
             failure.into_response()
@@ -53,13 +54,15 @@ pub(crate) async fn layer(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
-async fn prepare(context: &Context, request: Request) -> Result<Request, Failure> {
+async fn prepare(shared: &Shared, request: Request) -> Result<Request, Failure> {
+    let settings = &shared.process.settings;
     let (mut parts, body) = request.into_parts();
-    let canonical = context.settings.addresses(&context.environment).canonical(&parts.uri)?;
-    let identity =
-        guard::admit(&parts, canonical.path(), &context.namespace, &context.settings.security).await?;
+    let (canonical, place) = address::canonical(&parts.uri, settings.strip_path_segments)?;
+    let namespace = shared.namespace(&place);
+    let identity = guard::admit(&parts, canonical.path(), &namespace, &settings.security).await?;
     let origin = Origin::of(&parts, identity);
     parts.extensions.insert(origin);
+    parts.extensions.insert(place);
     parts.uri = canonical;
     Ok(Request::from_parts(parts, body))
 }

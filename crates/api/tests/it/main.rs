@@ -8,6 +8,7 @@ mod server;
 mod artifacts;
 mod conventions;
 mod documents;
+mod environments;
 mod events;
 mod gateways;
 mod information;

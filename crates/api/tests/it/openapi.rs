@@ -108,6 +108,7 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("DELETE", "/api/v1/workloads", "/api/v1/workloads", MANIFEST),
     ("GET", "/api/v1/info", "/api/v1/info", ""),
     ("GET", "/api/v1/information", "/api/v1/information", ""),
+    ("GET", "/api/v1/environments", "/api/v1/environments?per_page=1", ""),
     ("GET", "/api/v1/stats", "/api/v1/stats", ""),
     ("GET", "/api/v1/statistics", "/api/v1/statistics", ""),
     ("GET", "/api/v1/config", "/api/v1/config", ""),

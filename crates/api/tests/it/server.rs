@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use api::{
-    Context, DataPlane, Info, Settings, TargetStatus, Workload, WorkloadChange, WorkloadInstance, Workloads,
+    Api, DataPlane, Environment, EnvironmentId, Info, Process, Settings, TargetStatus, Workload,
+    WorkloadChange, WorkloadInstance, Workloads,
 };
 use control::{Control, SystemClock};
 use futures_util::future::BoxFuture;
@@ -25,6 +26,7 @@ use crate::client::{Answer, Call};
 
 /// A running server. Ends with the runtime of the test.
 pub(crate) struct Server {
+    pub(crate) api: Api,
     pub(crate) address: SocketAddr,
     pub(crate) control: Control,
     pub(crate) observation: watch::Sender<Arc<Observation>>,
@@ -51,26 +53,12 @@ impl Server {
     }
 
     pub(crate) async fn without_proxy(settings: Settings) -> Self {
-        let (observation, seen) = watch::channel(Arc::new(Observation {
-            instances: Arc::new(vec![pod("shop-1", "1.0.3", 7).into(), pod("shop-2", "2.0.1", 8).into()]),
-            problem: None,
-            complete: true,
-        }));
-        let mut rules = control::Settings::new("default");
-        rules.reserved_ports = vec![8090];
-        let control = Control::start(rules, Arc::new(MemoryStore::default()), seen, Arc::new(SystemClock))
-            .await
-            .expect("control starts over an empty store");
         let plane = Arc::new(Plane::default());
+        let (environment, observation) =
+            environment(EnvironmentId::new("default", "default"), plane.clone()).await;
+        let control = environment.control.clone();
         let closing = CancellationToken::new();
-        let context = Context {
-            control: control.clone(),
-            environment: "default".into(),
-            namespace: "default".into(),
-            gateway_filter: model::selector::Selector::parse("true").expect("a selector"),
-            telemetry: Telemetry::new(1),
-            data_plane: plane.clone(),
-            workloads: Arc::new(Local::default()),
+        let api = Api::new(Process {
             info: Info {
                 message: "hello".into(),
                 version: "0.0.0".into(),
@@ -81,12 +69,13 @@ impl Server {
             },
             settings,
             closing: closing.clone(),
-        };
-        let router = api::router(context);
+        });
+        api.put(environment);
+        let router = api.router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let served = tokio::spawn(api::serve(listener, router, closing.clone(), Duration::from_secs(10)));
-        Self { served, plane, address, control, observation, closing }
+        Self { api, served, plane, address, control, observation, closing }
     }
 
     pub(crate) fn call(&self, method: &str, path: &str) -> Call {
@@ -122,6 +111,32 @@ impl Server {
     }
 }
 
+/// An environment over an empty store, with two pods.
+pub(crate) async fn environment(
+    id: EnvironmentId,
+    plane: Arc<Plane>,
+) -> (Environment, watch::Sender<Arc<Observation>>) {
+    let (observation, seen) = watch::channel(Arc::new(Observation {
+        instances: Arc::new(vec![pod("shop-1", "1.0.3", 7).into(), pod("shop-2", "2.0.1", 8).into()]),
+        problem: None,
+        complete: true,
+    }));
+    let mut rules = control::Settings::new(&id.name);
+    rules.reserved_ports = vec![8090];
+    let control = Control::start(rules, Arc::new(MemoryStore::default()), seen, Arc::new(SystemClock))
+        .await
+        .expect("control starts over an empty store");
+    let environment = Environment {
+        id,
+        control,
+        gateway_filter: model::selector::Selector::parse("true").expect("a selector"),
+        telemetry: Telemetry::new(1),
+        data_plane: plane,
+        workloads: Arc::new(Local::default()),
+    };
+    (environment, observation)
+}
+
 /// A gateway that needs no platform.
 pub(crate) const SHOP: &str = r#"
 name: shop
@@ -153,6 +168,8 @@ fn pod(name: &str, version: &str, host: u8) -> Instance {
 pub(crate) struct Plane {
     table: RwLock<Arc<RoutingTable>>,
     pub(crate) broken: AtomicBool,
+    /// Proxies come and go by themselves.
+    pub(crate) agents: AtomicBool,
 }
 
 impl DataPlane for Plane {
@@ -163,6 +180,10 @@ impl DataPlane for Plane {
     fn targets(&self) -> Vec<TargetStatus> {
         assert!(!self.broken.load(Ordering::Relaxed), "a bug in the data plane");
         Vec::new()
+    }
+
+    fn comes_and_goes(&self) -> bool {
+        self.agents.load(Ordering::Relaxed)
     }
 }
 

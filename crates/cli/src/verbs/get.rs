@@ -19,6 +19,7 @@ pub(super) async fn get(
     let mut shown = None;
     loop {
         let value = match name {
+            Some(name) if kind == "environments" => super::environments::find(client, name).await?,
             Some(name) => client.get(&format!("/{kind}/{}", segment(name))).await?.body,
             None => Value::Array(client.list(&format!("/{kind}")).await?),
         };
@@ -50,6 +51,7 @@ fn table(kind: &str, value: &Value, wide: bool) -> String {
         "gateways" => gateways(&items, wide),
         "events" => super::events::table(&items),
         "workloads" => super::local::table(&items),
+        "environments" => super::environments::table(&items),
         "conditions" => simple(&["NAME", "CONDITION"], &items, "condition"),
         "rewrites" => simple(&["NAME", "REWRITE"], &items, "path"),
         _ => simple(&["NAME", "WEIGHT"], &items, "weight"),
@@ -110,6 +112,9 @@ fn has_targets(route: &Value) -> bool {
 }
 
 pub(super) async fn describe(client: &Client, kind: &'static str, name: &str) -> Result<(), Error> {
+    if kind == "environments" {
+        return print(&model::yaml::to_string(&super::environments::find(client, name).await?));
+    }
     let document = client.get(&format!("/{kind}/{}", segment(name))).await?.body;
     if kind != "gateways" {
         return print(&model::yaml::to_string(&document));

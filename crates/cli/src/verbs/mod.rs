@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod documents;
+mod environments;
 mod events;
 mod get;
 mod local;
@@ -32,9 +33,10 @@ fn kind(word: &str) -> Result<&'static str, Error> {
         "route" | "routes" => "routes",
         "event" | "events" => "events",
         "workload" | "workloads" => "workloads",
+        "environment" | "environments" | "env" => "environments",
         other => {
             return Err(Error::Usage(format!(
-                "unknown kind '{other}', one of: gateways, conditions, rewrites, routes, events, workloads"
+                "unknown kind '{other}', one of: gateways, conditions, rewrites, routes, events, workloads, environments"
             )));
         }
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{ALL, Kind};
+use super::{ALL, ENVIRONMENT, Kind, Scope};
 
 const HEAD: &str = "\
 # Metrics
@@ -20,7 +20,9 @@ at 0 when Vamp starts. A histogram has `_bucket` (with the label `le`), `_sum` a
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for family in ALL {
-        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let environment = (family.scope == Scope::Environment).then_some(&ENVIRONMENT);
+        let labels = family.labels.iter().chain(environment);
+        let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
         page.push_str(&format!(
             "| `{}` | {} | {} | {} |\n",
             family.name,
@@ -56,7 +58,7 @@ fn names_keep_to_the_rules() {
         assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
         assert!(!family.help.is_empty(), "{}", family.name);
         for label in family.labels {
-            assert!(!matches!(*label, "instance" | "job" | "le"), "{}: {label}", family.name);
+            assert!(!matches!(*label, "instance" | "job" | "le" | ENVIRONMENT), "{}: {label}", family.name);
         }
     }
 }

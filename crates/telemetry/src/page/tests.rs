@@ -46,6 +46,7 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
     telemetry.tick(Timestamp::from_second(1_000).unwrap());
     let gauges = Gauges {
         version: "0.1.0".into(),
+        environment: String::new(),
         revision: 42,
         proxies: vec![("local".into(), 41)],
         weights: vec![
@@ -104,11 +105,28 @@ fn lines_of_the_example() {
     }
 }
 
-/// Reads a page strictly: every sample under the head of its family, with exactly its labels, none twice.
 #[test]
 fn the_page_is_well_formed() {
     let (telemetry, gauges) = example();
-    let page = telemetry.prometheus(&gauges);
+    well_formed(&telemetry.prometheus(&gauges), false);
+    let of = |environment: &str| Gauges { environment: environment.into(), ..gauges.clone() };
+    let (prod, test) = (of("prod"), of("test"));
+    let text = page("0.1.0", &[(&telemetry, &prod), (&telemetry, &test)]);
+    well_formed(&text, true);
+    for line in [
+        "vamp_config_revision{environment=\"prod\"} 42\nvamp_config_revision{environment=\"test\"} 42\n",
+        "vamp_build_info{version=\"0.1.0\"} 1\n",
+        "vamp_connections{gateway=\"db\",protocol=\"tcp\",environment=\"test\"} 1\n",
+        "route=\"(1.0)\",environment=\"prod\",le=\"+Inf\"} 4\n",
+    ] {
+        assert!(text.contains(line), "{line}\nis not on\n{text}");
+    }
+    let none = page("0.1.0", &[]);
+    assert!(none.contains("vamp_build_info") && !none.contains("vamp_config_revision"), "{none}");
+}
+
+/// Reads a page strictly: every sample under the head of its family, with exactly its labels, none twice.
+fn well_formed(page: &str, environments: bool) {
     let known: BTreeMap<&str, &Family> = ALL.iter().map(|family| (family.name, family)).collect();
     assert_eq!(known.len(), ALL.len(), "names are unique");
     let (mut current, mut seen, mut samples) = (None, BTreeSet::new(), BTreeSet::new());
@@ -136,6 +154,9 @@ fn the_page_is_well_formed() {
         };
         assert!(suffixes.contains(&suffix), "{line}");
         let mut expected = family.labels.to_vec();
+        if environments && family.scope == Scope::Environment {
+            expected.push(names::ENVIRONMENT);
+        }
         if suffix == "_bucket" {
             expected.push("le");
         }

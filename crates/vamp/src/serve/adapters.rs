@@ -69,7 +69,8 @@ pub(super) struct Parts<'a> {
     pub(super) closing: CancellationToken,
 }
 
-pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
+/// The API with this one environment.
+pub(super) fn api(parts: Parts<'_>) -> api::Api {
     let settings = parts.settings;
     let mut applied: std::collections::BTreeMap<String, Value> = parts
         .applied
@@ -78,24 +79,14 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
         .collect();
     // Scripts written for the original ask where gateways can be reached.
     applied.insert("vamp.gateway-driver.host".into(), settings.gateway_address.to_string().into());
-    let namespace = parts.platform.namespace().to_owned();
-    applied.insert("vamp.namespace".into(), namespace.clone().into());
-    let platform = parts.platform.name().to_owned();
-    api::Context {
-        control: parts.control,
-        environment: settings.environment.clone(),
-        namespace,
-        gateway_filter: parts.filter,
-        telemetry: parts.telemetry,
-        data_plane: Arc::new(DataPlane(parts.proxy)),
-        workloads: workloads(parts.platform.clone()),
+    let api = api::Api::new(api::Process {
         info: api::Info {
             message: "Vamp: release control for microservices".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             uuid: instance_id(),
             started: Timestamp::now(),
             store: "sqlite".into(),
-            platform,
+            platform: parts.platform.name().to_owned(),
         },
         settings: api::Settings {
             security: api::Security {
@@ -106,10 +97,20 @@ pub(super) fn api_context(parts: Parts<'_>) -> api::Context {
                 loopback_only: parts.api.ip().is_loopback(),
             },
             applied,
+            home_namespace: parts.platform.namespace().to_owned(),
             ..api::Settings::default()
         },
         closing: parts.closing,
-    }
+    });
+    api.put(api::Environment {
+        id: api::EnvironmentId::new(&settings.environment, parts.platform.namespace()),
+        control: parts.control,
+        gateway_filter: parts.filter,
+        telemetry: parts.telemetry,
+        data_plane: Arc::new(DataPlane(parts.proxy)),
+        workloads: workloads(parts.platform),
+    });
+    api
 }
 
 /// Where others can reach the API, users of the cluster are known by their own tokens. On loopback it stays as open as it is

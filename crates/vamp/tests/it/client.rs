@@ -57,6 +57,12 @@ async fn verbs_do_what_they_say() {
     check(&["top", "--once"], 0, &["front", &a]);
     check(&["top", "nope", "--once"], 1, &["no gateway 'nope'", "front"]);
     check(&["local", "delete", "nope"], 1, &["workload/nope not found"]);
+    check(&["get", "environments"], 0, &["NAME", "default", "yes"]);
+    check(&["get", "environment", "default", "-o", "json"], 0, &["\"prefix\": \"/default\""]);
+    check(&["get", "environment", "nope"], 1, &["there are: default"]);
+    check(&["describe", "environment", "default"], 0, &["namespace: default"]);
+    check(&["get", "gateways", "--env", "default"], 0, &["front"]);
+    check(&["get", "gateways", "--env", "nope/default"], 1, &["Environment cannot be found: 'nope/default'"]);
     check(&["get", "gateways", "--env", "nope"], 1, &["Environment cannot be found: 'nope'"]);
     check(&["status"], 0, &["healthy"]);
     check(&["status", "--timeout", "10s"], 0, &["healthy"]);
