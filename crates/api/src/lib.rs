@@ -20,6 +20,7 @@ mod web;
 pub use crate::context::{
     Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, Role, Security,
     Settings, TargetStatus, Token, Unauthenticated, Workload, WorkloadChange, WorkloadInstance, Workloads,
+    UiFiles, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};
 pub use crate::serve::serve;

@@ -35,6 +35,6 @@ pub use crate::counters::Totals;
 pub use crate::histogram::Histogram;
 pub use crate::outcome::{Outcome, status_class};
 pub use crate::page::{CONTENT_TYPE, Gauges, TargetGauge, page};
-pub use crate::registry::{Key, SeriesTotals, Telemetry};
+pub use crate::registry::{Key, SeriesTotals, Telemetry, step};
 pub use crate::series::Series;
 pub use crate::window::Window;

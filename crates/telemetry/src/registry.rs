@@ -46,6 +46,11 @@ pub struct Telemetry {
     seconds: Mutex<Seconds>,
 }
 
+/// Seconds that a span of a history over so many seconds covers: 1 up to a minute, 5 beyond.
+pub fn step(seconds: u32) -> u32 {
+    u32::try_from(crate::ring::step(seconds.into())).unwrap_or(1)
+}
+
 /// Counts seconds steadily, whatever the clock does.
 #[derive(Debug, Default)]
 struct Seconds {
@@ -178,6 +183,13 @@ impl Telemetry {
     pub fn window(&self, key: &Key, seconds: u32) -> Option<Window> {
         let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).passed;
         Some(self.series(key)?.window(second, seconds))
+    }
+
+    /// The last `seconds` (at most 900) in spans of [`step`], oldest first; empty for a series that there is not, or that never had
+    /// traffic.
+    pub fn history(&self, key: &Key, seconds: u32) -> Vec<Window> {
+        let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).passed;
+        self.series(key).map(|series| series.history(second, seconds)).unwrap_or_default()
     }
 
     /// Totals of every series: each gateway, followed by its routes, each followed by its instances.

@@ -88,6 +88,7 @@ pub(super) fn api(parts: Parts<'_>) -> api::Api {
             store: "sqlite".into(),
             platform: parts.platform.name().to_owned(),
         },
+        ui: ui::file,
         settings: api::Settings {
             security: api::Security {
                 tokens: parts.tokens,
