@@ -146,7 +146,7 @@ fn arrows_point_down() {
             "cli",
             vec!["routing", "control", "store", "proxy", "telemetry", "api", "local", "kubernetes", "vamp"],
         ),
-        ("api", vec!["proxy", "cli", "local", "kubernetes", "vamp"]),
+        ("api", vec!["proxy", "cli", "local", "kubernetes", "ui", "vamp"]),
     ];
     for (package, banned) in forbidden {
         let found: Vec<String> =

@@ -19,8 +19,8 @@ mod web;
 
 pub use crate::context::{
     Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, Role, Security,
-    Settings, TargetStatus, Token, Unauthenticated, Workload, WorkloadChange, WorkloadInstance, Workloads,
-    UiFiles, no_ui,
+    Settings, TargetStatus, Token, UiFiles, Unauthenticated, Workload, WorkloadChange, WorkloadInstance,
+    Workloads, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};
 pub use crate::serve::serve;
