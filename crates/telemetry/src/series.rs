@@ -3,6 +3,7 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::counters::{Ownership, Shard, Totals};
+use crate::delta::Open;
 use crate::histogram::Histogram;
 use crate::outcome::Outcome;
 use crate::ring::{self, LONGEST, Rings};
@@ -75,6 +76,17 @@ impl Series {
         let mut histogram = Histogram::default();
         self.live().for_each(|shard| histogram.merge(&shard.latencies));
         histogram
+    }
+
+    /// Takes over what was counted elsewhere, and that what was open there is now something else.
+    pub(crate) fn absorb(&self, counted: &Totals, latencies: &[(u16, u64)], before: Open, now: Open) {
+        let (shard, _) = self.shard(usize::MAX);
+        shard.absorb(counted, latencies, before, now);
+    }
+
+    /// Brings a histogram up to date, and reports what grew as pairs of step and count.
+    pub(crate) fn advance(&self, seen: &mut Histogram, grew: &mut Vec<(u16, u64)>) {
+        seen.advance(self.live().map(|shard| &shard.latencies), grew);
     }
 
     /// True while nothing was ever counted.
