@@ -241,7 +241,12 @@ fn problems<'a>(view: &View, ready: bool, gateways: impl Iterator<Item = &'a Gat
         problems.push(format!("changes cannot be stored: {problem}"));
     }
     for proxy in view.proxies.iter() {
-        if proxy.revision < Some(view.config.revision) {
+        if proxy.lost {
+            problems.push(format!(
+                "proxy '{}' has not been heard of for a while and may serve an older table",
+                proxy.name
+            ));
+        } else if proxy.revision < Some(view.config.revision) {
             problems
                 .push(format!("proxy '{}' does not serve revision {} yet", proxy.name, view.config.revision));
         }
@@ -272,7 +277,7 @@ fn proxy(proxy: &ProxyStatus) -> ProxySummary {
     };
     ProxySummary {
         name: proxy.name.clone(),
-        live: true,
+        live: !proxy.lost,
         revision: proxy.revision,
         problems: proxy.problems.iter().map(problem).collect(),
     }
