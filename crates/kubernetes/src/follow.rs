@@ -39,6 +39,9 @@ const WATCH_GRACE: Duration = Duration::from_secs(10);
 /// First pause after a failure, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Failures that a pause is counted by when nothing is seen: some 3 s. Until then pods come and go unseen, and those that are gone
+/// are still asked.
+const BLIND: u32 = 4;
 /// A watch that ends sooner counts as a failure when it comes to pauses.
 const SHORT: Duration = Duration::from_secs(1);
 
@@ -260,7 +263,7 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
     }
 
     async fn pause(&mut self) {
-        let pause = pause(self.failures);
+        let pause = pause(self.failures.min(BLIND));
         self.failures = self.failures.saturating_add(1);
         tokio::select! {
             () = sleep(pause) => {}

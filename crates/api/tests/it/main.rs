@@ -14,7 +14,6 @@ mod gateways;
 mod information;
 mod openapi;
 mod operations;
-mod screens;
 mod security;
 mod streams;
 mod workloads;

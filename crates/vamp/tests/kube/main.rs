@@ -9,7 +9,9 @@ mod harness;
 #[allow(dead_code, reason = "shared with the tests that need no cluster")]
 mod target;
 
+mod api;
 mod load;
+mod node;
 mod relay;
 mod serve;
 mod shop;

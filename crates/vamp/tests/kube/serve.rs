@@ -6,6 +6,7 @@ use serde_json::json;
 use testkit::kube::{Namespace, Pod};
 
 use crate::harness::{Vamp, eventually};
+use crate::shop;
 use crate::target::Target;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,7 +22,9 @@ async fn gateways_find_pods_of_a_cluster_and_get_services() {
     };
     pod("shop-1", "1", &one).await;
     let kubeconfig = namespace.kubeconfig();
-    let mut vamp = Vamp::start_with(&["--kubeconfig", kubeconfig.to_str().unwrap()]).await;
+    let address = shop::gateways();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--gateway-address", &address];
+    let mut vamp = Vamp::start_with(&arguments).await;
     let port = vamp.first_port;
     vamp.gateway(&format!("name: shop\nport: {port}\nselector: label(app)(shop) && label(version)((.*))"))
         .await;
@@ -29,7 +32,7 @@ async fn gateways_find_pods_of_a_cluster_and_get_services() {
     pod("shop-2", "2", &two).await;
     vamp.routes("shop", &[("(1)", "100%"), ("(2)", "0%")]).await;
     let ask = async || {
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}/")).await.unwrap();
+        let answer = reqwest::get(format!("http://{address}:{port}/")).await.unwrap();
         answer.text().await.unwrap()
     };
     assert_eq!(ask().await, "one");
@@ -55,7 +58,7 @@ async fn gateways_find_pods_of_a_cluster_and_get_services() {
     // R42: what turns unready leaves the table.
     let begin = Instant::now();
     namespace.set_ready("shop-1", false).await;
-    let status = async || reqwest::get(format!("http://127.0.0.1:{port}/")).await.unwrap().status();
+    let status = async || reqwest::get(format!("http://{address}:{port}/")).await.unwrap().status();
     eventually("nobody to be asked any more", || async { (status().await == 503).then_some(()) }).await;
     assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 

@@ -1,8 +1,14 @@
 //! The sava shop as images of a cluster, and its Deployments as the tutorial writes them.
 
+use std::any::Any;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use testkit::kube::{Image, Namespace};
+use serde_json::Value;
+use testkit::kube::{Image, Kubelet, Namespace};
 
 /// Brings `vampio/sava-product` and `vampio/sava-cart` of some versions to the nodes.
 pub(crate) async fn load(namespace: &Namespace, images: &[(&str, &str)]) {
@@ -16,6 +22,59 @@ pub(crate) async fn load(namespace: &Namespace, images: &[(&str, &str)]) {
         };
         namespace.load(&image).await;
     }
+}
+
+/// Where gateways of this process listen: their ports may be in use elsewhere.
+pub(crate) fn gateways() -> String {
+    let process = std::process::id();
+    format!("127.90.{}.{}", process / 250 % 250, process % 250 + 1)
+}
+
+/// Runs the pods of a namespace as processes of this machine, each on a loopback address of its own, where no node runs them.
+pub(crate) fn run_here(namespace: &Namespace) -> Kubelet {
+    Kubelet::start(
+        namespace,
+        Duration::from_millis(500),
+        Box::new(|pod, ip| {
+            Box::pin(async move { start(&pod, ip).await.map(|it| Box::new(it) as Box<dyn Any + Send>) })
+        }),
+    )
+}
+
+/// A process that ends with the value.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn start(pod: &Value, ip: IpAddr) -> io::Result<Process> {
+    let container = &pod["spec"]["containers"][0];
+    let image = container["image"].as_str().unwrap_or_default();
+    let (name, version) = image.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
+    let port = container["ports"][0]["containerPort"].as_u64().unwrap_or_default();
+    let address = SocketAddr::new(ip, u16::try_from(port).map_err(io::Error::other)?);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
+    command.arg(name.rsplit('/').next().unwrap_or_default());
+    command.args(["--version", version, "--listen", &address.to_string()]);
+    // There are no names of Services here.
+    command.env("SAVA_PRODUCT_URL", format!("http://{}:9070", gateways()));
+    for variable in container["env"].as_array().into_iter().flatten() {
+        if let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str()) {
+            command.env(name, value);
+        }
+    }
+    let process = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+    for _ in 0..400 {
+        if tokio::net::TcpStream::connect(address).await.is_ok() {
+            return Ok(process);
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// `sava-product-VERSION.yml`.

@@ -6,7 +6,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use testkit::kube::{Namespace, eventually};
 
+use crate::api::Api;
 use crate::harness::Vamp;
+use crate::node::{node_address, outside};
 use crate::shop;
 
 const NAMESPACE: &str = "vampio-organization-environment";
@@ -16,6 +18,8 @@ struct Reader {
     namespace: Namespace,
     folder: tempfile::TempDir,
     http: reqwest::Client,
+    /// Pods run on nodes, and the API server reaches them. Else links lead past it.
+    nodes: bool,
 }
 
 impl Reader {
@@ -34,14 +38,33 @@ impl Reader {
 
     /// Opens a link of `kubectl proxy`; what it shows once it works.
     async fn open(&self, link: &str) -> String {
-        let url = link.replace("http://localhost:8001", self.namespace.api());
         eventually(&format!("{link} to work"), || async {
-            let answer = self.http.get(&url).send().await.map_err(|error| error.to_string())?;
+            let url = match self.nodes {
+                true => link.replace("http://localhost:8001", self.namespace.api()),
+                false => self.past_the_api_server(link).await.ok_or("not there")?,
+            };
+            let answer = self.http.get(url).send().await.map_err(|error| error.to_string())?;
             let status = answer.status();
             let text = answer.text().await.map_err(|error| error.to_string())?;
             if status == 200 { Ok(text) } else { Err(format!("{status} {text}")) }
         })
         .await
+    }
+
+    /// Where a link leads. The API server refuses loopback addresses.
+    async fn past_the_api_server(&self, link: &str) -> Option<String> {
+        let (object, path) = link.split_once("/proxy/")?;
+        let mut parts = object.rsplit('/');
+        let (name, kind) = (parts.next()?, parts.next()?);
+        let object = self.namespace.get(kind, name).await?;
+        let (host, port) = match kind {
+            "pods" => {
+                let port = &object["spec"]["containers"][0]["ports"][0]["containerPort"];
+                (object["status"]["podIP"].as_str()?.to_owned(), port)
+            }
+            _ => (shop::gateways(), &object["spec"]["ports"][0]["port"]),
+        };
+        Some(format!("http://{host}:{port}/{path}"))
     }
 
     /// The link that one of its commands prints, once the pod runs.
@@ -62,33 +85,44 @@ impl Reader {
 }
 
 /// A pod with the address of the node, so that Services lead to the proxy on this machine.
-async fn proxy_on_the_node(namespace: &Namespace) -> String {
-    let (_, nodes) = namespace.call("GET", "/api/v1/nodes", None).await;
-    let address = nodes["items"][0]["status"]["addresses"][0]["address"].as_str().unwrap().to_owned();
+async fn proxy_on_the_node(namespace: &Namespace) {
     let pod = json!({
         "metadata": {"name": "proxy", "labels": {"io.vamp": "vamp-gateway-agent"}},
         "spec": {"hostNetwork": true, "containers": [{"name": "main", "image": "localhost/kube-up/pause:1", "imagePullPolicy": "Never"}]},
     });
     namespace.create("pods", pod).await;
-    address
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smarter_releasing_on_kubernetes() {
     let Some(namespace) = Namespace::named(NAMESPACE).await else { return };
-    if !namespace.runs_images().await {
+    let nodes = namespace.runs_pods().await;
+    if nodes && !namespace.runs_images().await {
         return;
     }
-    shop::load(&namespace, &[("sava-product", "1.0.3"), ("sava-product", "2.0.1"), ("sava-cart", "1.0.5")])
-        .await;
-    let address = proxy_on_the_node(&namespace).await;
     let kubeconfig = namespace.kubeconfig();
-    let vamp =
-        Vamp::start_with(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--gateway-address", &address])
-            .await;
+    let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig.to_str().unwrap().to_owned()];
+    let mut kubelet = None;
+    if nodes {
+        let images = [("sava-product", "1.0.3"), ("sava-product", "2.0.1"), ("sava-cart", "1.0.5")];
+        shop::load(&namespace, &images).await;
+        proxy_on_the_node(&namespace).await;
+    } else {
+        kubelet = Some(shop::run_here(&namespace));
+    }
+    let address = if nodes { node_address(&namespace).await } else { shop::gateways() };
+    arguments.extend(["--gateway-address".to_owned(), address]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let vamp = Vamp::start_with(&arguments).await;
+    let (api, hosts) = (Api::new(&vamp.api, None), format!("http://{}/", vamp.hosts));
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let reader = Reader { namespace, folder: tempfile::tempdir().unwrap(), http };
+    let reader = Reader { namespace, folder: tempfile::tempdir().unwrap(), http, nodes };
+    follow(&reader, &api, &hosts).await;
+    drop(kubelet);
+}
 
+/// From the first line to the last. `hosts`: where virtual hosts are reached.
+async fn follow(reader: &Reader, api: &Api, hosts: &str) {
     // Deploy the sava-product service.
     reader.save("sava-product-1.0.3.yml", &shop::product("1.0.3"));
     reader.shell("kubectl --namespace vampio-organization-environment create -f sava-product-1.0.3.yml");
@@ -104,8 +138,8 @@ async fn smarter_releasing_on_kubernetes() {
     // Release it.
     let document =
         "name: sava-product\nport: 9070\nselector: label(app)(sava-product) && label(version)((.*))\n";
-    vamp.gateway(document).await;
-    vamp.routes("sava-product", &[("(1.0.3)", "100%")]).await;
+    api.put("sava-product", document).await;
+    api.routes("sava-product", &[("(1.0.3)", "100%", 1)]).await;
     let services = "kubectl get services --namespace vampio-organization-environment";
     reader.namespace.until("services", "sava-product", "to be made", |_| true).await;
     let line =
@@ -130,8 +164,8 @@ virtual_hosts:
 - ie.tutorials.vamp.cloud
 selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
 ";
-    vamp.gateway(document).await;
-    vamp.routes("sava-cart-ie", &[("(1.0.5)", "100%")]).await;
+    api.put("sava-cart-ie", document).await;
+    api.routes("sava-cart-ie", &[("(1.0.5)", "100%", 1)]).await;
     reader.namespace.until("services", "sava-cart-ie", "to be made", |_| true).await;
     let line =
         reader.shell(services).lines().find(|line| line.starts_with("sava-cart-ie ")).unwrap().to_owned();
@@ -144,7 +178,7 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
     let service_link = "http://localhost:8001/api/v1/namespaces/vampio-organization-environment/services/sava-cart-ie/proxy/";
     assert!(reader.open(service_link).await.contains("Pour-over Patience Mug"));
     assert!(from_the_pod.contains("Pour-over Patience Mug"));
-    let front = reader.http.get(format!("http://{}/", vamp.hosts)).header("host", "ie.tutorials.vamp.cloud");
+    let front = reader.http.get(hosts).header("host", "ie.tutorials.vamp.cloud");
     let answer = front.send().await.unwrap();
     assert_eq!(answer.headers()["x-sava-products"], "live 1.0.3");
     assert!(answer.text().await.unwrap().contains("Pour-over Patience Mug"));
@@ -152,8 +186,11 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
     // A canary: deployed, not released; then for those who ask for its media type; then for all.
     reader.save("sava-product-2.0.1.yml", &shop::product("2.0.1"));
     reader.shell("kubectl --namespace vampio-organization-environment create -f sava-product-2.0.1.yml");
-    vamp.routes("sava-product", &[("(1.0.3)", "100%"), ("(2.0.1)", "0%")]).await;
-    let gateway = format!("http://{address}:9070/products/ie");
+    api.routes("sava-product", &[("(1.0.3)", "100%", 1), ("(2.0.1)", "0%", 1)]).await;
+    let gateway = match reader.nodes {
+        true => format!("{}/products/ie", outside(&reader.namespace, "sava-product").await),
+        false => format!("http://{}:9070/products/ie", shop::gateways()),
+    };
     let shares = async |accept: Option<&str>| {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for _ in 0..20 {
@@ -171,14 +208,15 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
     let all = |version: &str| vec![(version.to_owned(), 20)];
     assert_eq!(shares(None).await, all("1.0.3"));
     let change = async |routes: Value| {
-        let mut body = vamp.get("/gateways/sava-product").await.body;
+        let mut body = api.get("/gateways/sava-product").await;
         for (path, fields) in routes.as_object().unwrap() {
             for (field, value) in fields.as_object().unwrap() {
                 body["routes"][path][field] = value.clone();
             }
         }
-        let answer = vamp.put("/gateways/sava-product?wait=applied", &body.to_string()).await;
-        assert_eq!(answer.status, 202, "{}", answer.body);
+        let answer = api.put("sava-product", &body.to_string()).await;
+        let (ready, all) = answer.applied.as_deref().and_then(|text| text.split_once('/')).unwrap();
+        assert!(ready == all && all != "0", "applied by {ready} of {all} proxies");
     };
     let (v1, v2) = ("application/vnd.sava.v1+json", "application/vnd.sava.v2+json");
     change(json!({"(2.0.1)": {"condition": "Header Accept Contains v2", "condition_strength": "100%"}}))
@@ -197,9 +235,9 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
     assert_eq!(shares(Some(v2)).await, all("2.0.1"));
     assert_eq!(shares(None).await, all("2.0.1"));
     // The store front of 1.0 asks for version 1 of the API, and never noticed.
-    let front = reader.http.get(format!("http://{}/", vamp.hosts)).header("host", "ie.tutorials.vamp.cloud");
+    let front = reader.http.get(hosts).header("host", "ie.tutorials.vamp.cloud");
     assert_eq!(front.send().await.unwrap().headers()["x-sava-products"], "live 1.0.3");
 
-    assert_eq!(vamp.delete("/gateways/sava-product").await.status, 202);
+    api.delete("sava-product").await;
     reader.namespace.until_gone("services", "sava-product").await;
 }

@@ -83,7 +83,9 @@ async fn by_changes_of_pods_and_weights_and_an_api_server_that_is_away() {
     deploy(&namespace, "2.0.1").await;
     let relay = Relay::start(&namespace).await;
     let kubeconfig = relay.kubeconfig();
-    let mut vamp = Vamp::start_with(&["--kubeconfig", kubeconfig.to_str().unwrap()]).await;
+    let address = shop::gateways();
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--gateway-address", &address];
+    let mut vamp = Vamp::start_with(&arguments).await;
     vamp.gateway("name: shop\nselector: label(app)(shop) && label(version)((.*))").await;
     eventually("all pods to be targets", || async {
         let routes = &vamp.get("/gateways/shop").await.body["routes"];
@@ -100,7 +102,8 @@ async fn by_changes_of_pods_and_weights_and_an_api_server_that_is_away() {
         assert_eq!(answer.status, 202, "{}", answer.body);
     };
     weights(50).await;
-    let url = format!("http://127.0.0.1:{}/products/ie", vamp.port("shop").await);
+    let port = vamp.get("/gateways/shop").await.body["port"].as_str().unwrap().replace("/http", "");
+    let url = format!("http://{address}:{port}/products/ie");
     let load = Load::start(&url, None, rate() / 2, Connections::Kept);
     let strangers = Load::start(&url, None, rate() / 2, Connections::New);
     let said = |what: &str| eprintln!("at {:.1} s: {what}", load.seconds());
