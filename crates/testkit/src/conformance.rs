@@ -11,11 +11,18 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use store::{Aggregation, Commit, Delete, Expect, Page, Pruned, Put, Record, Retention, Store, StoreError};
 
-/// Tests of one kind of store, each in a module of its own.
+/// Tests of one kind of store, to be used in a module of its own.
 #[macro_export]
 macro_rules! conformance {
     ($open:path) => {
-        $crate::conformance!(@each $open:
+        $crate::conformance!(@list @tests $open);
+        #[test]
+        fn agrees_with_the_definition() {
+            $crate::conformance::agrees_with_the_definition(async || $open().await);
+        }
+    };
+    (@list $($then:tt)+) => {
+        $crate::conformance!($($then)+:
             starts_empty,
             revision_grows_with_changes_only,
             records_are_read_back,
@@ -31,17 +38,21 @@ macro_rules! conformance {
             prunes_by_age_and_number_in_bounded_steps,
             concurrent_commits_are_all_kept,
         );
-        #[test]
-        fn agrees_with_the_definition() {
-            $crate::conformance::agrees_with_the_definition(async || $open().await);
-        }
     };
-    (@each $open:path: $($name:ident),+ $(,)?) => {
+    (@tests $open:path: $($name:ident),+ $(,)?) => {
         $(#[tokio::test] async fn $name() {
             let (store, _alive) = $open().await;
             $crate::conformance::$name(&store).await;
         })+
     };
+    (@run $open:ident: $($name:ident),+ $(,)?) => {
+        $($crate::conformance::$name(&$open(stringify!($name)).await).await;)+
+    };
+}
+
+/// All checks but the property, one after the other, for stores that are slow to open. `open` is told which check is next.
+pub async fn every_check<S: Store>(open: impl AsyncFn(&'static str) -> S) {
+    crate::conformance!(@list @run open);
 }
 
 /// A commit that writes one gateway.

@@ -1,6 +1,10 @@
 //! The store in a cluster.
 
 mod behaviour;
+mod chaos;
+mod kill;
+mod model;
+mod real;
 mod suite;
 
 use std::collections::BTreeMap;
@@ -25,7 +29,7 @@ impl Place {
     pub(crate) async fn new(seed: u64) -> Self {
         let fake = Cluster::start(seed).await.unwrap();
         fake.define(&crd::records());
-        let (cluster, folder) = connect(&fake).await;
+        let (cluster, folder) = connect(&fake.kubeconfig(NAMESPACE)).await;
         Self { fake, cluster, _folder: folder }
     }
 
@@ -35,10 +39,10 @@ impl Place {
 }
 
 /// Connections belong to the runtime that makes them.
-pub(crate) async fn connect(fake: &Cluster) -> (kubernetes::Cluster, tempfile::TempDir) {
+pub(crate) async fn connect(kubeconfig: &str) -> (kubernetes::Cluster, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, fake.kubeconfig(NAMESPACE)).unwrap();
+    std::fs::write(&file, kubeconfig).unwrap();
     let credentials = Credentials::Kubeconfig { file, context: None };
     (kubernetes::Cluster::connect(&credentials).await.unwrap(), folder)
 }
