@@ -39,6 +39,8 @@ pub(crate) struct Task {
     failure: Option<Failure>,
     /// Why a change that somebody asked for could not be stored, and until when that is told.
     refused: Option<(String, Timestamp)>,
+    /// A commit may have been kept without our knowing: everything is read again before anything else is tried.
+    doubt: bool,
     prune_at: Timestamp,
 }
 
@@ -58,8 +60,8 @@ impl Task {
         observation: watch::Receiver<Arc<Observation>>,
     ) -> Self {
         let prune_at = later(shared.clock.now(), PRUNE_STEP);
-        let task =
-            Self { shared, settings, core, requests, observation, failure: None, refused: None, prune_at };
+        let (failure, refused, doubt) = (None, None, false);
+        let task = Self { shared, settings, core, requests, observation, failure, refused, doubt, prune_at };
         task.publish(true);
         task
     }
@@ -122,6 +124,9 @@ impl Task {
 
     /// Makes a change that somebody asked for.
     async fn serve(&mut self, request: &Request) -> Result<Accepted, Refusal> {
+        if self.doubt {
+            self.reload().await.map_err(|error| unavailable(&error))?;
+        }
         for _ in 0..ATTEMPTS {
             let mut prepared = self.core.prepare(request, self.shared.clock.now())?;
             if request.dry_run {
@@ -138,6 +143,10 @@ impl Task {
                 }
                 Err(error) => {
                     tracing::warn!(%error, actor = request.actor, "a change is refused because the store fails");
+                    if matches!(error, StoreError::InDoubt(_)) {
+                        // Somebody has to look whether it was kept, also when nothing else happens.
+                        self.fail(&error);
+                    }
                     let until = later(self.shared.clock.now(), REFUSAL_SHOWN);
                     self.refused = Some((error.to_string(), until));
                     self.publish(false);
@@ -152,6 +161,12 @@ impl Task {
     /// Makes what follows from observation and time, a bounded part of it: requests come in between.
     async fn follow(&mut self) {
         let now = self.shared.clock.now();
+        if self.doubt
+            && self.failure.as_ref().is_none_or(|failure| failure.retry_at <= now)
+            && let Err(error) = self.reload().await
+        {
+            self.fail(&error);
+        }
         if self.failure.as_ref().is_some_and(|failure| failure.retry_at <= now) {
             self.core.retry();
             if !self.core.has_due() {
@@ -178,12 +193,12 @@ impl Task {
                 None => None,
             };
             if let Some(error) = error {
-                self.fail(&error.to_string());
+                self.fail(&error);
             }
             let different = self.core.postpone(&prepared);
             return self.publish(different);
         }
-        self.fail("others keep changing the same artifacts");
+        self.fail(&StoreError::Unavailable("others keep changing the same artifacts".into()));
     }
 
     /// Keeps a plan. Nothing is written when there is nothing to write.
@@ -217,14 +232,16 @@ impl Task {
         results
     }
 
-    fn fail(&mut self, message: &str) {
+    fn fail(&mut self, error: &StoreError) {
+        self.doubt |= matches!(error, StoreError::InDoubt(_));
+        let message = error.to_string();
         let pause =
             self.failure.as_ref().map_or(FIRST_PAUSE, |failure| (failure.pause * 2).min(LONGEST_PAUSE));
         let retry_at = later(self.shared.clock.now(), pause);
         if self.failure.is_none() {
             tracing::warn!(error = message, "the store fails; traffic goes on, changes wait");
         }
-        self.failure = Some(Failure { message: message.to_owned(), retry_at, pause });
+        self.failure = Some(Failure { message, retry_at, pause });
     }
 
     fn forget_refusal(&mut self) {
@@ -238,6 +255,7 @@ impl Task {
         let loaded = self.shared.store.load().await?;
         match records::load(&loaded) {
             Ok(state) => {
+                self.doubt = false;
                 self.core.reload(state);
                 self.publish(true);
                 Ok(())
@@ -296,8 +314,13 @@ fn later(now: Timestamp, pause: Duration) -> Timestamp {
 }
 
 fn unavailable(error: &StoreError) -> Refusal {
-    let error = error.to_string();
-    let message =
-        format!("The change cannot be kept, and nothing was changed: {}.", error.trim_end_matches('.'));
+    let text = error.to_string();
+    let text = text.trim_end_matches('.');
+    let message = match error {
+        StoreError::InDoubt(_) => {
+            format!("Read it again in a moment, and repeat the change if it was not made: {text}.")
+        }
+        _ => format!("The change cannot be kept, and nothing was changed: {text}."),
+    };
     Refusal::new(RefusalKind::Unavailable, "store", message)
 }

@@ -22,6 +22,8 @@ use crate::{Change, Control, ManualClock, Mode, Outcome, Refusal, RefusalKind, R
 struct Moody {
     inner: MemoryStore,
     fails: AtomicBool,
+    /// Commits are kept, and nobody is told.
+    mumbles: AtomicBool,
     commits: AtomicUsize,
     attempts: AtomicUsize,
 }
@@ -37,7 +39,14 @@ impl Store for Moody {
             return Box::pin(async { Err(StoreError::Full("no space left on device".into())) });
         }
         self.commits.fetch_add(1, Ordering::SeqCst);
-        self.inner.commit(commit)
+        let kept = self.inner.commit(commit);
+        if self.mumbles.load(Ordering::SeqCst) {
+            return Box::pin(async move {
+                kept.await?;
+                Err(StoreError::InDoubt("it is not known whether the change was kept".into()))
+            });
+        }
+        kept
     }
 
     fn events(&self, query: EventQuery, page: Page) -> BoxFuture<'_, Result<EventPage, StoreError>> {
@@ -238,6 +247,33 @@ async fn a_failing_store_refuses_users_and_automatic_changes_wait() {
     assert_eq!(running.control.view().store_problem, None);
     assert_eq!(running.routes(), "(1) 100% | (2) 0%");
     running.put(&format!("{SHOP}sticky: route")).await.unwrap();
+}
+
+/// A store behind a network can lose its answer. What it kept comes to be in force without anybody asking again.
+#[tokio::test]
+async fn a_change_in_doubt_is_found_out() {
+    let running = start(Arc::default(), vec![version("1", 1)]).await;
+    running.store.mumbles.store(true, Ordering::SeqCst);
+    let refusal = running.put(SHOP).await.unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::Unavailable);
+    assert!(refusal.message().contains("Read it again"), "{}", refusal.message());
+    assert_eq!(running.routes(), "none");
+    assert!(running.control.view().store_problem.is_some());
+    running.store.mumbles.store(false, Ordering::SeqCst);
+    running.clock.advance(Duration::from_millis(150));
+    running.until("in force", |running| running.routes() == "(1) 100%").await;
+
+    // The same for what nobody asked for: it is not made twice.
+    let made = running.store.commits.load(Ordering::SeqCst);
+    running.store.mumbles.store(true, Ordering::SeqCst);
+    running.platform.send_replace(seen(vec![version("1", 1), version("2", 2)]));
+    running.until("tried", |running| running.store.commits.load(Ordering::SeqCst) == made + 1).await;
+    running.store.mumbles.store(false, Ordering::SeqCst);
+    running.clock.advance(Duration::from_millis(150));
+    running.until("in force", |running| running.routes() == "(1) 100% | (2) 0%").await;
+    running.clock.advance(Duration::from_secs(61));
+    running.until("all is well", |running| running.control.view().store_problem.is_none()).await;
+    assert_eq!(running.store.commits.load(Ordering::SeqCst), made + 1);
 }
 
 #[tokio::test]
