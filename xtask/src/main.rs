@@ -1,10 +1,11 @@
-//! The project's own commands. They need nothing but cargo.
+//! The project's own commands. They need nothing but cargo; for the web UI also Node.js.
 //!
 //! ```text
 //! cargo xtask demo [flags of vamp demo]   build and run the guided release
 //! cargo xtask test [filter]               everything that must pass: format, lints, all tests
 //! cargo xtask kube up|down|...            a real Kubernetes for tests
 //! cargo xtask images                      static binaries and container images, without a container engine
+//! cargo xtask ui [test]                   build the web UI (and test it alone)
 //! cargo xtask manifests                   write deploy/install.yaml from the Helm chart
 //! cargo xtask bench                       footprint and latency of the management side
 //! ```
@@ -24,12 +25,14 @@ mod kube;
 mod suite;
 #[cfg(test)]
 mod tidy;
+mod ui;
 
 const HELP: &str = "\
 cargo xtask demo [flags]   build the release binary and run `vamp demo` (flags are passed on)
 cargo xtask test [filter]  format, lints and all tests; with a filter only the tests that match
 cargo xtask kube up        a Kubernetes for tests, `up --node` with pods that really run (root); then down, status
 cargo xtask images         static binaries and container images (target/images.tar), without a container engine
+cargo xtask ui [test]      build the web UI into ui/dist; with `test` also test it, in a browser too
 cargo xtask manifests      write deploy/install.yaml from the Helm chart
 cargo xtask bench          footprint and latency of the management side, on the release binary";
 
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(&rest),
         Some("kube") => kube::run(&rest),
         Some("images") => images::run(&rest),
+        Some("ui") => ui::run(rest.first().map(OsString::as_os_str)),
         Some("manifests") => manifests(),
         Some("bench") => bench(),
         _ => {
@@ -60,12 +64,7 @@ fn main() -> ExitCode {
 
 /// Builds the release binary, so that the figures of the demo are those of the product, and becomes it.
 fn demo(rest: &[OsString]) -> anyhow::Result<ExitCode> {
-    step(
-        "build vamp (the first time takes a few minutes)",
-        cargo(["build", "--release", "--package", "vamp"]),
-    )?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let binary = target.join("release").join("vamp");
+    let binary = release()?;
     let mut command = Command::new(&binary);
     command.arg("demo").args(rest);
     // Ctrl-C goes to the demo, which stops in order; this process only waits.
@@ -84,8 +83,11 @@ fn bench() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the release binary.
+/// Builds the release binary, with the web UI where that can be built: a demo without it is better than none.
 fn release() -> anyhow::Result<PathBuf> {
+    if let Err(error) = ui::build() {
+        eprintln!("== no web UI is built in: {error:#}");
+    }
     step(
         "build vamp (the first time takes a few minutes)",
         cargo(["build", "--release", "--package", "vamp"]),

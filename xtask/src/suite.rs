@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use super::kube::{CLUSTER, Cluster, LOAD_IMAGE, programs};
-use super::{cargo, step};
+use super::{cargo, step, ui};
 
 /// Names the file where tests that were skipped enter themselves.
 const SKIPPED: &str = "VAMP_TEST_SKIPPED";
@@ -19,8 +19,10 @@ const SKIPPED: &str = "VAMP_TEST_SKIPPED";
 pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
     let cluster = if filter.is_empty() {
         let cluster = Cluster::begin();
+        ui::build()?;
         step("format", cargo(["fmt", "--all", "--check"]))?;
         step("lints", cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+        ui::check()?;
         step("build the tests", cargo(["test", "--workspace", "--no-run", "--quiet"]))?;
         let cluster = cluster.join().map_err(|_| anyhow::anyhow!("starting the cluster panicked"))?;
         cluster.inspect_err(|reason| eprintln!("== no cluster, its tests are skipped: {reason}")).ok()
@@ -47,7 +49,13 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
         out.write_all(b"\n")?;
     }
     let status = child.wait()?;
-    let reasons = fs::read_to_string(&skipped).unwrap_or_default();
+    let mut reasons = fs::read_to_string(&skipped).unwrap_or_default();
+    if filter.is_empty()
+        && let Some(reason) = ui::browser_tests()?
+    {
+        counts.passed += 1;
+        reasons.push_str(&format!("skipped: web UI in a browser: {reason}\n"));
+    }
     let _ = fs::remove_file(&skipped);
     counts.skip(&reasons);
     eprintln!("== tests: {counts}, {:.1} s", start.elapsed().as_secs_f64());

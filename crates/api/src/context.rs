@@ -28,10 +28,21 @@ pub use crate::web::token::{Authenticator, Identity, Role, Token, Unauthenticate
 pub struct Process {
     /// What `/info` says.
     pub info: Info,
+    /// The files of the web UI.
+    pub ui: UiFiles,
     /// Settings of the API itself.
     pub settings: Settings,
     /// Cancelled when the server begins to drain: ends event and figure streams, which would otherwise hold it up.
     pub closing: CancellationToken,
+}
+
+/// The files of the web UI by their path, for example `index.html` or `assets/index.js`; [`no_ui`] where there is none. Names below
+/// `assets/` hold a hash of the content, so a file never changes there.
+pub type UiFiles = fn(&str) -> Option<&'static [u8]>;
+
+/// No web UI.
+pub fn no_ui(_: &str) -> Option<&'static [u8]> {
+    None
 }
 
 /// Everything that the handlers of one environment reach. Cheap handles only.

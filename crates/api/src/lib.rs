@@ -9,6 +9,7 @@
 //!
 //! HTTP status codes and wire forms live here only; [`control`] decides, [`model`] reads and checks documents.
 
+mod admin;
 mod context;
 mod endpoints;
 mod environments;
@@ -17,9 +18,11 @@ mod schema;
 mod serve;
 mod web;
 
+pub use crate::admin::{Probe, admin};
 pub use crate::context::{
     Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, Role, Security,
-    Settings, TargetStatus, Token, Unauthenticated, Workload, WorkloadChange, WorkloadInstance, Workloads,
+    Settings, TargetStatus, Token, UiFiles, Unauthenticated, Workload, WorkloadChange, WorkloadInstance,
+    Workloads, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};
 pub use crate::serve::serve;

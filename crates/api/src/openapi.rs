@@ -17,7 +17,7 @@ use utoipa::OpenApi;
             Every 4xx and 5xx answer has a body with a non-empty `message`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(crate::schema::Error)),
+    components(schemas(crate::schema::Error, crate::endpoints::figures::GatewayOverview)),
     tags(
         (name = "gateways", description = "Where traffic comes in, and which share goes where."),
         (name = "artifacts", description = "Stored conditions, rewrites and routes, to be referred to."),
@@ -27,6 +27,7 @@ use utoipa::OpenApi;
         (name = "operations", description = "How the system itself is doing."),
         (name = "workloads", description = "What the local platform runs."),
         (name = "information", description = "Version, settings, platform."),
+        (name = "ui", description = "The web UI."),
     ),
 )]
 struct Base;

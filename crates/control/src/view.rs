@@ -92,6 +92,8 @@ pub struct StoredArtifact {
 pub struct ProxyStatus {
     /// Name.
     pub name: String,
+    /// True when nothing has been heard of it for too long: nobody waits for it.
+    pub lost: bool,
     /// Revision that it serves; `None` before its first acknowledgement.
     pub revision: Option<u64>,
     /// What it cannot do, for example listen on the port of a gateway.

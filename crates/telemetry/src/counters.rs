@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use routing::decide::Reason;
 
+use crate::delta::Open;
 use crate::histogram::LiveHistogram;
 use crate::outcome::{Outcome, REASONS, reason_index, status_class};
 
@@ -105,6 +106,39 @@ impl Shard {
         ownership.add(&self.connections_closed, 1);
     }
 
+    /// Takes over what was counted elsewhere, and that what was open there is now something else.
+    pub(crate) fn absorb(&self, counted: &Totals, latencies: &[(u16, u64)], before: Open, now: Open) {
+        let add = |counter: &AtomicU64, amount: u64| {
+            if amount != 0 {
+                Ownership::Shared.add(counter, amount);
+            }
+        };
+        for (counters, counts) in self.requests.iter().zip(&counted.requests) {
+            for (counter, count) in counters.iter().zip(counts) {
+                add(counter, *count);
+            }
+        }
+        add(&self.failed, counted.failed);
+        add(&self.received, counted.received);
+        add(&self.sent, counted.sent);
+        add(&self.retries, counted.retries);
+        add(&self.total_nanos, counted.total_nanos);
+        add(&self.first_byte_nanos, counted.first_byte_nanos);
+        add(&self.first_bytes, counted.first_bytes);
+        add(&self.in_flight, now.in_flight.wrapping_sub(before.in_flight));
+        add(&self.connections_opened, counted.connections_opened);
+        // Closed is what was opened and is open no more. A process that was counted elsewhere until now comes with connections
+        // that were not opened here: the difference of both counters is right all the same.
+        let still_open = now.connections.wrapping_sub(before.connections);
+        add(&self.connections_closed, counted.connections_opened.wrapping_sub(still_open));
+        for (word, count) in &counted.errors {
+            self.errors.get_or_init(Box::default).count(word, *count, Ownership::Shared);
+        }
+        for (step, count) in latencies {
+            self.latencies.add(usize::from(*step), *count, Ownership::Shared);
+        }
+    }
+
     pub(crate) fn add_to(&self, totals: &mut Totals) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (sums, counters) in totals.requests.iter_mut().zip(&self.requests) {
@@ -121,7 +155,7 @@ impl Shard {
         totals.first_bytes += read(&self.first_bytes);
         totals.in_flight = totals.in_flight.wrapping_add(read(&self.in_flight));
         // Closed first: a connection that opens and closes in between must not look closed but never opened.
-        totals.connections_closed += read(&self.connections_closed);
+        totals.connections_closed = totals.connections_closed.wrapping_add(read(&self.connections_closed));
         totals.connections_opened += read(&self.connections_opened);
         if let Some(errors) = self.errors.get() {
             errors.add_to(&mut totals.errors);
@@ -131,8 +165,12 @@ impl Shard {
 
 impl Errors {
     fn add(&self, word: &'static str, ownership: Ownership) {
+        self.count(word, 1, ownership);
+    }
+
+    fn count(&self, word: &'static str, count: u64, ownership: Ownership) {
         let slot = self.slots.iter().find(|(name, _)| *name.get_or_init(|| word) == word);
-        ownership.add(slot.map_or(&self.other, |(_, counter)| counter), 1);
+        ownership.add(slot.map_or(&self.other, |(_, counter)| counter), count);
     }
 
     fn add_to(&self, sums: &mut Vec<(&'static str, u64)>) {
@@ -205,7 +243,66 @@ impl Totals {
 
     /// Connections that are open.
     pub fn connections(&self) -> u64 {
-        self.connections_opened.saturating_sub(self.connections_closed)
+        // Of what came from elsewhere, more may have been closed here than opened; the sum is never below zero for long.
+        u64::try_from(self.connections_opened.wrapping_sub(self.connections_closed).cast_signed())
+            .unwrap_or(0)
+    }
+
+    /// Adds requests with a status class (0: none; 5 at most) and a reason.
+    pub fn add_requests(&mut self, class: usize, reason: Reason, count: u64) {
+        if let Some(reasons) = self.requests.get_mut(class) {
+            reasons[reason_index(reason)] += count;
+        }
+    }
+
+    /// How much counters grew since `earlier`; `in_flight` and `connections_closed` are 0.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        // Counters never fall; `saturating_sub` because each is read on its own.
+        let grew = |new: u64, old: u64| new.saturating_sub(old);
+        let errors = self.errors.iter().filter_map(|(word, count)| {
+            let before =
+                earlier.errors.iter().find(|(known, _)| known == word).map_or(0, |(_, count)| *count);
+            (*count > before).then(|| (*word, count - before))
+        });
+        Self {
+            requests: std::array::from_fn(|class| {
+                std::array::from_fn(|reason| {
+                    grew(self.requests[class][reason], earlier.requests[class][reason])
+                })
+            }),
+            failed: grew(self.failed, earlier.failed),
+            received: grew(self.received, earlier.received),
+            sent: grew(self.sent, earlier.sent),
+            retries: grew(self.retries, earlier.retries),
+            total_nanos: grew(self.total_nanos, earlier.total_nanos),
+            first_byte_nanos: grew(self.first_byte_nanos, earlier.first_byte_nanos),
+            first_bytes: grew(self.first_bytes, earlier.first_bytes),
+            in_flight: 0,
+            connections_opened: grew(self.connections_opened, earlier.connections_opened),
+            connections_closed: 0,
+            errors: errors.collect(),
+        }
+    }
+
+    /// Adds counters of the same kind; `in_flight` and `connections_closed` stay.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sums, counts) in self.requests.iter_mut().zip(&other.requests) {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        self.failed += other.failed;
+        self.received += other.received;
+        self.sent += other.sent;
+        self.retries += other.retries;
+        self.total_nanos += other.total_nanos;
+        self.first_byte_nanos += other.first_byte_nanos;
+        self.first_bytes += other.first_bytes;
+        self.connections_opened += other.connections_opened;
+        for (word, count) in &other.errors {
+            match self.errors.iter_mut().find(|(known, _)| known == word) {
+                Some((_, sum)) => *sum += count,
+                None => self.errors.push((word, *count)),
+            }
+        }
     }
 }
 

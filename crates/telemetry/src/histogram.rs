@@ -56,6 +56,13 @@ impl LiveHistogram {
         ownership.add(&group[index % STEPS], 1);
     }
 
+    /// Adds values of a step; no such step: they count as the longest.
+    pub(crate) fn add(&self, index: usize, count: u64, ownership: Ownership) {
+        let index = index.min(GROUPS * STEPS - 1);
+        let group = self.groups[index / STEPS].get_or_init(Box::default);
+        ownership.add(&group[index % STEPS], count);
+    }
+
     /// Adds what is recorded here to `sums`; false when there is nothing in that group.
     pub(crate) fn add_group(&self, group: usize, sums: &mut [u64; STEPS]) -> bool {
         let Some(cells) = self.groups[group].get() else { return false };

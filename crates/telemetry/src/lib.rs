@@ -8,6 +8,9 @@
 //!                                              rate, mean, percentiles, health, metric events <+
 //! ```
 //!
+//! What processes elsewhere count travels as differences: a [`Reader`] there takes them, [`Telemetry::absorb`] here adds them to the same
+//! series, and everything below works as if the requests had been here.
+//!
 //! Recording never blocks, and allocates only when a worker meets a series, or a range of latencies, for the first time: a
 //! series that never saw a request is about a hundred bytes. Nothing on the recording side is shared between workers.
 //!
@@ -22,6 +25,9 @@ mod series;
 mod counters;
 mod histogram;
 
+mod delta;
+mod remote;
+
 mod ring;
 mod window;
 
@@ -32,9 +38,11 @@ mod page;
 mod process;
 
 pub use crate::counters::Totals;
+pub use crate::delta::{Delta, Open, Reader};
 pub use crate::histogram::Histogram;
-pub use crate::outcome::{Outcome, status_class};
+pub use crate::outcome::{Outcome, error_word, status_class};
 pub use crate::page::{CONTENT_TYPE, Gauges, TargetGauge, page};
-pub use crate::registry::{Key, SeriesTotals, Telemetry};
+pub use crate::registry::{Key, SeriesTotals, Telemetry, step};
+pub use crate::remote::Remote;
 pub use crate::series::Series;
 pub use crate::window::Window;

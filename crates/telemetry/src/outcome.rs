@@ -1,5 +1,7 @@
 //! What is recorded of one request or connection.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use routing::decide::Reason;
@@ -43,6 +45,31 @@ pub fn status_class(status: u16) -> usize {
     match status / 100 {
         class @ 1..=5 => class as usize,
         _ => 0,
+    }
+}
+
+/// Words that may come from elsewhere, and their length: there are about ten, the longest has 18 letters.
+const MOST_WORDS: usize = 64;
+const LONGEST_WORD: usize = 32;
+
+/// The word of an error that was counted elsewhere, for [`Totals::errors`](crate::Totals::errors). What is none, and what is
+/// beyond 64 different ones, is `other`.
+pub fn error_word(word: &str) -> &'static str {
+    static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if word.is_empty() || word.len() > LONGEST_WORD || !word.bytes().all(letters) {
+        return "other";
+    }
+    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    match words.get(word) {
+        Some(known) => known,
+        None if words.len() >= MOST_WORDS => "other",
+        None => {
+            // Kept for good, but only so many.
+            let kept: &'static str = Box::leak(word.into());
+            words.insert(kept);
+            kept
+        }
     }
 }
 

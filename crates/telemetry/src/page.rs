@@ -267,7 +267,9 @@ impl Page<'_> {
         ];
         for (family, count) in counters {
             self.each(family, |samples, part| {
-                let used = |(_, series): &(&str, &SeriesTotals)| series.totals.connections_opened > 0;
+                let used = |(_, series): &(&str, &SeriesTotals)| {
+                    series.totals.connections_opened > 0 || count(&series.totals) > 0
+                };
                 for (gateway, series) in gateways(&part.all).filter(used) {
                     samples.add(&[gateway, &series.protocol.to_string()], count(&series.totals));
                 }

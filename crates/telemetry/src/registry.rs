@@ -1,6 +1,7 @@
 //! All series of the process, by gateway, route and instance.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::{SignedDuration, Timestamp};
@@ -44,6 +45,22 @@ pub struct Telemetry {
     workers: usize,
     gateways: RwLock<BTreeMap<GatewayName, GatewayEntry>>,
     seconds: Mutex<Seconds>,
+    /// How many series there are.
+    size: AtomicUsize,
+}
+
+/// A series with what names it.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) key: Key,
+    pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) series: Arc<Series>,
+}
+
+/// Seconds that a span of a history over so many seconds covers: 1 up to a minute, 5 beyond.
+pub fn step(seconds: u32) -> u32 {
+    u32::try_from(crate::ring::step(seconds.into())).unwrap_or(1)
 }
 
 /// Counts seconds steadily, whatever the clock does.
@@ -70,25 +87,25 @@ impl Seconds {
 
 #[derive(Debug)]
 struct GatewayEntry {
-    series: Tracked,
+    series: Entry,
     protocol: Protocol,
     routes: BTreeMap<RoutePath, RouteEntry>,
 }
 
 #[derive(Debug)]
 struct RouteEntry {
-    series: Tracked,
+    series: Entry,
     instances: BTreeMap<Box<str>, InstanceEntry>,
 }
 
 #[derive(Debug)]
 struct InstanceEntry {
-    series: Tracked,
+    series: Entry,
     name: Box<str>,
 }
 
 #[derive(Debug)]
-struct Tracked {
+struct Entry {
     series: Arc<Series>,
     /// Since when the thing it counts is gone.
     absent: Option<Timestamp>,
@@ -97,7 +114,12 @@ struct Tracked {
 impl Telemetry {
     /// For `workers` threads that record, numbered from 0.
     pub fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { workers, gateways: RwLock::default(), seconds: Mutex::default() })
+        Arc::new(Self {
+            workers,
+            gateways: RwLock::default(),
+            seconds: Mutex::default(),
+            size: AtomicUsize::new(0),
+        })
     }
 
     /// The series of a gateway; a new one when there is none.
@@ -180,6 +202,13 @@ impl Telemetry {
         Some(self.series(key)?.window(second, seconds))
     }
 
+    /// The last `seconds` (at most 900) in spans of [`step`], oldest first; empty for a series that there is not, or that never had
+    /// traffic.
+    pub fn history(&self, key: &Key, seconds: u32) -> Vec<Window> {
+        let second = self.seconds.lock().unwrap_or_else(PoisonError::into_inner).passed;
+        self.series(key).map(|series| series.history(second, seconds)).unwrap_or_default()
+    }
+
     /// Totals of every series: each gateway, followed by its routes, each followed by its instances.
     pub fn totals(&self) -> Vec<SeriesTotals> {
         let mut all = Vec::new();
@@ -193,20 +222,80 @@ impl Telemetry {
     /// and nobody holds them any more (a connection that drains still counts). What remains keeps its totals, so instances may
     /// come and go without end.
     pub fn retain(&self, live: &BTreeSet<Key>, now: Timestamp) {
+        self.forget(live, now);
+    }
+
+    /// As [`Telemetry::retain`]; gives back what is forgotten.
+    pub(crate) fn forget(&self, live: &BTreeSet<Key>, now: Timestamp) -> Vec<Tracked> {
+        let mut gone = Vec::new();
         let mut gateways = self.write();
         gateways.retain(|gateway, entry| {
+            let protocol = entry.protocol;
+            let mut note = |key: Key, name: &str, entry: &Entry| {
+                gone.push(Tracked {
+                    key,
+                    name: name.to_owned(),
+                    protocol,
+                    series: Arc::clone(&entry.series),
+                });
+            };
             entry.routes.retain(|route, entry| {
                 entry.instances.retain(|id, entry| {
                     let key = Key::Instance(gateway.clone(), route.clone(), String::from(&**id));
-                    entry.series.stays(live.contains(&key), now)
+                    let stays = entry.series.stays(live.contains(&key), now);
+                    if !stays {
+                        note(key, &entry.name, &entry.series);
+                    }
+                    stays
                 });
-                let stays =
-                    entry.series.stays(live.contains(&Key::Route(gateway.clone(), route.clone())), now);
-                stays || !entry.instances.is_empty()
+                let key = Key::Route(gateway.clone(), route.clone());
+                let stays = entry.series.stays(live.contains(&key), now) || !entry.instances.is_empty();
+                if !stays {
+                    note(key, route.as_str(), &entry.series);
+                }
+                stays
             });
-            let stays = entry.series.stays(live.contains(&Key::Gateway(gateway.clone())), now);
-            stays || !entry.routes.is_empty()
+            let key = Key::Gateway(gateway.clone());
+            let stays = entry.series.stays(live.contains(&key), now) || !entry.routes.is_empty();
+            if !stays {
+                note(key, gateway.as_str(), &entry.series);
+            }
+            stays
         });
+        self.size.fetch_sub(gone.len(), Ordering::Relaxed);
+        gone
+    }
+
+    /// How many series there are.
+    pub(crate) fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The series in which anything was ever counted.
+    pub(crate) fn busy(&self) -> Vec<Tracked> {
+        let mut busy = Vec::new();
+        for (gateway, entry) in self.read().iter() {
+            let protocol = entry.protocol;
+            let mut add = |key: &dyn Fn() -> Key, name: &str, series: &Arc<Series>| {
+                if !series.is_idle() {
+                    busy.push(Tracked {
+                        key: key(),
+                        name: name.to_owned(),
+                        protocol,
+                        series: Arc::clone(series),
+                    });
+                }
+            };
+            add(&|| Key::Gateway(gateway.clone()), gateway.as_str(), &entry.series.series);
+            for (route, entry) in &entry.routes {
+                add(&|| Key::Route(gateway.clone(), route.clone()), route.as_str(), &entry.series.series);
+                for (id, entry) in &entry.instances {
+                    let key = || Key::Instance(gateway.clone(), route.clone(), String::from(&**id));
+                    add(&key, &entry.name, &entry.series.series);
+                }
+            }
+        }
+        busy
     }
 
     /// Visits every series: each gateway, followed by its routes, each followed by its instances.
@@ -254,8 +343,9 @@ impl Telemetry {
             .or_insert_with(|| RouteEntry { series: self.tracked(), instances: BTreeMap::new() })
     }
 
-    fn tracked(&self) -> Tracked {
-        Tracked { series: Arc::new(Series::new(self.workers)), absent: None }
+    fn tracked(&self) -> Entry {
+        self.size.fetch_add(1, Ordering::Relaxed);
+        Entry { series: Arc::new(Series::new(self.workers)), absent: None }
     }
 
     // Nothing panics while it holds the lock, and an entry is whole at any moment: a poisoned lock is as good as another.
@@ -268,7 +358,7 @@ impl Telemetry {
     }
 }
 
-impl Tracked {
+impl Entry {
     fn stays(&mut self, live: bool, now: Timestamp) -> bool {
         if live {
             self.absent = None;

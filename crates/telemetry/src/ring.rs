@@ -98,6 +98,38 @@ impl Rings {
     }
 }
 
+/// Seconds that a point of a history over `seconds` covers.
+pub(crate) fn step(seconds: i64) -> i64 {
+    if seconds <= FINE { 1 } else { COARSE_SPAN }
+}
+
+impl Rings {
+    /// The `seconds` up to and including `second` cut into spans of [`step`], oldest first; only whole spans.
+    pub(crate) fn history(&self, second: i64, seconds: i64) -> Vec<(Frame, Histogram)> {
+        let step = step(seconds);
+        let number = seconds / step;
+        // Coarse frames end where their number divides: a span that is not over yet would look like a fall.
+        let last = if step == 1 { second } else { second - second.rem_euclid(step) };
+        let first = last - number * step;
+        let mut spans =
+            vec![(Frame::default(), Histogram::default()); usize::try_from(number).unwrap_or_default()];
+        let mut add = |frame: &Frame| {
+            let place = usize::try_from((frame.end - first - 1).div_euclid(step)).ok();
+            if let Some((sum, latencies)) = place.and_then(|place| spans.get_mut(place)) {
+                sum.add_counts(frame);
+                frame.latencies.iter().for_each(|(step, count)| latencies.add(usize::from(*step), *count));
+            }
+        };
+        if step == 1 {
+            self.fine.frames().for_each(|frame| add(&frame));
+        } else {
+            self.coarse.frames().for_each(|frame| add(&frame));
+            add(&self.open);
+        }
+        spans
+    }
+}
+
 impl Frame {
     fn difference(now: &Totals, before: &Totals) -> Self {
         let (new, old) = (now.by_class(), before.by_class());

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::counters::{Ownership, Shard, Totals};
+use crate::delta::Open;
 use crate::histogram::Histogram;
 use crate::outcome::Outcome;
-use crate::ring::{LONGEST, Rings};
+use crate::ring::{self, LONGEST, Rings};
 use crate::window::Window;
 
 /// Counters and latencies of one gateway, route or instance. Handles are kept beside the routing table; recording through one
@@ -77,6 +78,17 @@ impl Series {
         histogram
     }
 
+    /// Takes over what was counted elsewhere, and that what was open there is now something else.
+    pub(crate) fn absorb(&self, counted: &Totals, latencies: &[(u16, u64)], before: Open, now: Open) {
+        let (shard, _) = self.shard(usize::MAX);
+        shard.absorb(counted, latencies, before, now);
+    }
+
+    /// Brings a histogram up to date, and reports what grew as pairs of step and count.
+    pub(crate) fn advance(&self, seen: &mut Histogram, grew: &mut Vec<(u16, u64)>) {
+        seen.advance(self.live().map(|shard| &shard.latencies), grew);
+    }
+
     /// True while nothing was ever counted.
     pub(crate) fn is_idle(&self) -> bool {
         self.live().next().is_none()
@@ -101,6 +113,15 @@ impl Series {
                 Window::new(seconds, &frame, &latencies)
             },
         )
+    }
+
+    /// The `seconds` up to and including `second` in spans, oldest first.
+    pub(crate) fn history(&self, second: i64, seconds: u32) -> Vec<Window> {
+        let seconds = i64::from(seconds).clamp(1, LONGEST);
+        let span = u32::try_from(ring::step(seconds)).unwrap_or(1);
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let spans = rings.as_ref().map(|rings| rings.history(second, seconds)).unwrap_or_default();
+        spans.iter().map(|(frame, latencies)| Window::new(span, frame, latencies)).collect()
     }
 
     fn shard(&self, worker: usize) -> (&Shard, Ownership) {

@@ -9,7 +9,8 @@ use std::net::TcpListener;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::serve::{self, Server};
+use crate::process;
+use crate::serve::Server;
 use crate::settings::Settings;
 
 /// Flags of `vamp demo` besides those of `serve`.
@@ -56,11 +57,11 @@ pub(crate) fn run(
             _ => {}
         }
     }
-    serve::log(&settings)?;
-    serve::runtime()?.block_on(async {
+    process::log(&settings.log, &settings.log_format)?;
+    process::runtime()?.block_on(async {
         let drain = settings.drain_timeout;
         let server = Server::start(settings, applied).await?;
-        let stopped = serve::stop_signal()?;
+        let stopped = process::stop_signal()?;
         let browser = !options.no_browser && !options.exit_after_story;
         let told = tokio::select! {
             told = story::tell(&server, browser) => told.map(|()| true),

@@ -1,7 +1,9 @@
 //! The `vamp` binary: reads the command line and hands over. Everything it wires lives in the crates below.
 
+mod agent;
 mod demo;
 mod plugin;
+mod process;
 mod serve;
 mod settings;
 mod shop;
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
-use settings::Settings;
+use settings::{AgentSettings, Settings};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     match matches.subcommand() {
-        Some((name @ ("serve" | "demo"), given)) => server(name, arguments.clone(), given),
+        Some((name @ ("serve" | "demo" | "agent"), given)) => server(name, arguments.clone(), given),
         Some((name @ ("sava-product" | "sava-cart"), given)) => finish(shop::run(name, given)),
         _ => client(&matches, program),
     }
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
 fn command() -> Command {
     let serve = Settings::augment_args(Command::new("serve"))
         .about("Run Vamp: API, control, proxy and the local platform in one process")
+        .after_help("The first line on standard output is JSON with the addresses in use.");
+    let agent = AgentSettings::augment_args(Command::new("agent"))
+        .about("Run the proxy only, led by a controller; serves its last routing table without one")
         .after_help("The first line on standard output is JSON with the addresses in use.");
     let demo = demo::Options::augment_args(Settings::augment_args(Command::new("demo")))
         .about("Start Vamp with the sava shop and walk through a release")
@@ -55,13 +60,14 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .max_term_width(110)
         .subcommand(serve)
+        .subcommand(agent)
         .subcommand(demo)
         .subcommand(shop::command("sava-product", "The product service of the sava shop").hide(true))
         .subcommand(shop::command("sava-cart", "The store front of the sava shop").hide(true));
     cli::augment(program)
 }
 
-/// `serve` and `demo`: settings from flags, environment and file, then the server.
+/// `serve`, `agent` and `demo`: settings from flags, environment and file, then the server.
 fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode {
     let program = command();
     let Some(shape) = program.find_subcommand(name) else { return ExitCode::FAILURE };
@@ -74,6 +80,12 @@ fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode 
         Err(error) => return usage(&error),
     };
     let Some((_, matches)) = matches.subcommand() else { return ExitCode::FAILURE };
+    if name == "agent" {
+        return match AgentSettings::from_arg_matches(matches) {
+            Ok(settings) => finish(agent::run(settings)),
+            Err(error) => usage(&error),
+        };
+    }
     let settings = match Settings::from_arg_matches(matches) {
         Ok(settings) => settings,
         Err(error) => return usage(&error),

@@ -8,12 +8,10 @@
 
 mod adapters;
 mod callers;
-mod memory;
 mod platform;
 mod services;
 mod tokens;
 
-use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,14 +29,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::process;
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
 /// Name of the proxy in this process, in receipts and `status`.
 const PROXY: &str = "local";
-
-/// Threads for the API and control; the proxy has its own. Two suffice: both mostly wait.
-const RUNTIME_THREADS: usize = 2;
 
 /// How long API requests under way may take to finish when Vamp stops.
 const API_DRAIN: Duration = Duration::from_secs(5);
@@ -48,60 +44,21 @@ pub(crate) type Applied = Vec<(String, String, &'static str)>;
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
-    log(&settings)?;
-    runtime()?.block_on(async {
-        let stopped = stop_signal()?;
+    process::log(&settings.log, &settings.log_format)?;
+    process::runtime()?.block_on(async {
+        let stopped = process::stop_signal()?;
         let drain = settings.drain_timeout;
         let server = Server::start(settings, applied).await?;
-        server.announce()?;
+        process::announce(&json!({
+            "api": server.api.to_string(),
+            "virtual_hosts": server.virtual_hosts.to_string(),
+            "pid": std::process::id(),
+        }))?;
         stopped.cancelled().await;
         info!("stopping");
         server.stop(drain).await;
         Ok(())
     })
-}
-
-/// The runtime of everything but the proxy.
-pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(RUNTIME_THREADS)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
-}
-
-/// Sends the log to standard error; standard output is for the first line and for results.
-pub(crate) fn log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).with_context(|| {
-        format!("--log '{}' is not a filter, write for example info or proxy=debug,info", settings.log)
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    if settings.log_format == "json" {
-        log.json().init()
-    } else {
-        log.init()
-    }
-    Ok(())
-}
-
-/// A token that is cancelled by SIGTERM or Ctrl-C.
-pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
-    let token = CancellationToken::new();
-    let stopped = token.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stopped.cancel();
-    });
-    Ok(token)
 }
 
 /// A running Vamp.
@@ -158,13 +115,15 @@ impl Server {
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
             )?);
 
-        let workers = match settings.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
+        let workers = process::workers(settings.workers);
         let telemetry = Telemetry::new(workers);
-        let proxy = Proxy::start(adapters::proxy_settings(&settings, workers), Arc::clone(&telemetry))
-            .context("cannot start the proxy")?;
+        let proxy_settings = process::proxy_settings(
+            workers,
+            settings.gateway_address,
+            settings.virtual_host_listen,
+            settings.access_log.as_deref(),
+        );
+        let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
         let platform = Platform::start(&settings).await?;
@@ -254,20 +213,6 @@ impl Server {
         self.gateway_address
     }
 
-    /// The first line on standard output, for programs that start Vamp on free ports.
-    fn announce(&self) -> anyhow::Result<()> {
-        let line = json!({
-            "api": self.api.to_string(), "virtual_hosts": self.virtual_hosts.to_string(), "pid": std::process::id(),
-        });
-        let mut out = std::io::stdout().lock();
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(error).context("standard output")
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Stops in order: traffic drains first, then the API, then the processes, then the store.
     pub(crate) async fn stop(self, drain: Duration) {
         let drained = self.proxy.drain(drain).await;
@@ -316,7 +261,7 @@ async fn tick(telemetry: Arc<Telemetry>, control: Control) {
     const TIDY_SECONDS: u32 = 60;
     let mut left = 0;
     let mut seen = control.view();
-    let mut memory = memory::Tidy::default();
+    let mut memory = process::Tidy::default();
     // What the start took goes back as well.
     let mut first = true;
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -334,7 +279,7 @@ async fn tick(telemetry: Arc<Telemetry>, control: Control) {
         }
         left -= 1;
         if memory.tick(std::mem::take(&mut first) || other_config || other_instances) {
-            tokio::task::spawn_blocking(memory::give_back);
+            tokio::task::spawn_blocking(process::give_back);
         }
         seen = view;
     }

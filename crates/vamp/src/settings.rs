@@ -1,7 +1,8 @@
-//! The settings of `serve` and `demo`: one definition gives flag, environment variable, file key, default and help.
+//! The settings of `serve`, `demo` and (in [`agent`]) `agent`: one definition gives flag, environment variable, file key, default and help.
 //!
 //! Order: flag > environment > file (`--config`) > default. A file key is the flag's name; an unknown key is refused.
 
+mod agent;
 #[cfg(test)]
 mod reference;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, Command};
 use kubernetes::ServiceType;
+
+pub(crate) use agent::AgentSettings;
 
 /// More threads than any machine has cores for; each costs memory and a socket for every gateway.
 const MOST_WORKERS: usize = 1024;

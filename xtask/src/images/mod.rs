@@ -123,3 +123,37 @@ fn triple() -> String {
         format!("{architecture}-unknown-linux-gnu")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(file: &str) -> String {
+        fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    }
+
+    #[test]
+    fn containerfiles_build_what_is_packed_here() {
+        let toolchain = text("rust-toolchain.toml");
+        let version = toolchain.split('"').nth(1).expect("a channel");
+        let (vamp, shop) = (text("deploy/Containerfile"), text("deploy/sava/Containerfile"));
+        for file in [&vamp, &shop] {
+            assert!(file.contains(&format!("rust:{version}-alpine")), "rust-toolchain.toml says {version}");
+            assert!(
+                file.contains(&format!("RUSTUP_TOOLCHAIN={version}")),
+                "rust-toolchain.toml says {version}"
+            );
+            assert!(file.contains("\nFROM scratch\n") && file.contains("USER 65532:65532"));
+        }
+        assert!(vamp.contains(&format!("vampio/vamp:{}", env!("CARGO_PKG_VERSION"))));
+        for (program, version, environment) in SHOP {
+            assert!(shop.contains(&format!("VERSION={version}")), "{program} {version}");
+            for variable in environment {
+                assert!(
+                    shop.contains(variable.trim_start_matches("SAVA_")),
+                    "{program} {version}: {variable}"
+                );
+            }
+        }
+    }
+}

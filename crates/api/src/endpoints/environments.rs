@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::status;
+use super::status::{self, Status};
 use crate::environments::{Entry, Shared};
 use crate::schema;
 use crate::web::address::Place;
@@ -89,14 +89,14 @@ fn summary(entry: &Entry, default: Option<&str>) -> EnvironmentSummary {
     };
     match &entry.served {
         Ok(served) => {
-            let status = status::of(&served.app);
+            let Status { overall, gateways, .. } = status::of(&served.app);
             EnvironmentSummary {
-                ready: status.ready,
-                healthy: status.healthy,
-                gateways: status.gateways.len(),
-                proxies: status.proxies.len(),
-                revision: status.revision,
-                problems: status.problems,
+                ready: overall.ready,
+                healthy: overall.healthy,
+                gateways: gateways.len(),
+                proxies: overall.proxies.len(),
+                revision: overall.revision,
+                problems: overall.problems,
                 ..summary
             }
         }

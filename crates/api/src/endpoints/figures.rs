@@ -1,15 +1,17 @@
 //! `/figures`: live figures of all gateways, once or as a stream; and the text for Prometheus.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{Response, sse};
+use futures_util::Stream;
 use futures_util::stream::unfold;
 use jiff::Timestamp;
-use model::name::GatewayName;
+use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
-use routing::config::{GatewayConfig, RouteConfig, TargetConfig};
+use routing::config::{GatewayConfig, RouteConfig, TargetAddress, TargetConfig};
 use serde::Serialize;
 use telemetry::figures::error_rate;
 use telemetry::{Gauges, Key, TargetGauge, Telemetry, Window};
@@ -36,33 +38,63 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Requests, errors and times of every gateway, route and instance in the last seconds.
 #[utoipa::path(get, path = "/api/v1/figures", tag = "figures",
-    params(("window" = Option<u32>, Query, description = "Seconds, 1 to 900; 10 unless given.")),
-    responses((status = 200, description = "Figures by gateway, route and instance.", body = Figures)))]
+    params(("window" = Option<u32>, Query, description = "Seconds, 1 to 900; 10 unless given."),
+        ("gateway" = Option<String>, Query, description = "Only this gateway.")),
+    responses((status = 200, description = "Figures by gateway, route and instance.", body = Figures),
+        (status = 404, description = "No such gateway.", body = crate::schema::Error)))]
 pub(crate) async fn figures(State(app): State<Arc<App>>, parameters: Parameters) -> Answer {
-    Reply::of(&all(&app, window(&parameters)?))
+    let asked = Asked::read(&parameters)?;
+    if let Some(gateway) = &asked.gateway
+        && !app.control().view().gateways.contains_key(gateway)
+    {
+        return Err(super::gateways::missing(gateway));
+    }
+    Reply::of(&collect(&app, &asked))
 }
 
 /// The same once a second, as events called `figures`.
 #[utoipa::path(get, path = "/api/v1/figures/stream", tag = "figures",
-    params(("window" = Option<u32>, Query, description = "Seconds, 1 to 900; 10 unless given.")),
+    params(("window" = Option<u32>, Query, description = "Seconds, 1 to 900; 10 unless given."),
+        ("gateway" = Option<String>, Query, description = "Only this gateway; none while it does not exist.")),
     responses((status = 200, description = "Server-sent events.", body = String, content_type = "text/event-stream")))]
 pub(crate) async fn stream(State(app): State<Arc<App>>, parameters: Parameters) -> Result<Response, Failure> {
-    let window = window(&parameters)?;
+    let asked = Asked::read(&parameters)?;
     let permit = streams::permit(&app)?;
-    let mut clock = tokio::time::interval(Duration::from_secs(1));
-    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let source = app.clone();
-    let events = unfold((source, clock, permit), move |(app, mut clock, permit)| async move {
-        clock.tick().await;
-        let event = sse::Event::default()
-            .event("figures")
-            .data(serde_json::to_string(&all(&app, window)).unwrap_or_default());
-        Some((event, (app, clock, permit)))
+    let events = every_second(app.clone(), permit, move |app| {
+        serde_json::to_string(&collect(app, &asked)).unwrap_or_default()
     });
     Ok(streams::answer(&app, events))
 }
 
-fn window(parameters: &Parameters) -> Result<u32, Failure> {
+/// An event called `figures` once a second.
+pub(crate) fn every_second<P>(
+    app: Arc<App>,
+    permit: P,
+    figures: impl Fn(&App) -> String,
+) -> impl Stream<Item = sse::Event> {
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    unfold((app, clock, permit, figures), move |(app, mut clock, permit, figures)| async move {
+        clock.tick().await;
+        let event = sse::Event::default().event("figures").data(figures(&app));
+        Some((event, (app, clock, permit, figures)))
+    })
+}
+
+/// Which figures are asked for.
+pub(crate) struct Asked {
+    pub(crate) seconds: u32,
+    pub(crate) gateway: Option<GatewayName>,
+}
+
+impl Asked {
+    fn read(parameters: &Parameters) -> Result<Self, Failure> {
+        let gateway = parameters.text("gateway").map(super::gateways::parse).transpose()?;
+        Ok(Self { seconds: window(parameters)?, gateway })
+    }
+}
+
+pub(crate) fn window(parameters: &Parameters) -> Result<u32, Failure> {
     let Some(seconds) = parameters.integer("window")? else { return Ok(WINDOW) };
     u32::try_from(seconds)
         .ok()
@@ -70,12 +102,26 @@ fn window(parameters: &Parameters) -> Result<u32, Failure> {
         .ok_or_else(|| unreadable("window", &seconds.to_string(), "1 to 900 seconds"))
 }
 
-fn all(app: &App, seconds: u32) -> Figures {
+/// Figures down to the instances.
+fn collect(app: &App, asked: &Asked) -> Figures {
     let view = app.control().view();
-    let traffic = |key: &Key| Traffic::read(&app.environment.telemetry, key, seconds);
+    let up: HashMap<(GatewayName, RoutePath, String), bool> = app
+        .environment
+        .data_plane
+        .targets()
+        .into_iter()
+        .filter(|target| asked.gateway.as_ref().is_none_or(|gateway| *gateway == target.gateway))
+        .map(|target| ((target.gateway, target.route, target.id), target.up))
+        .collect();
+    let traffic = |key: &Key| Traffic::read(&app.environment.telemetry, key, asked.seconds);
     let instance = |gateway: &GatewayName, route: &RouteConfig, target: &TargetConfig| InstanceFigures {
         name: target.name.clone(),
         id: target.id.clone(),
+        address: match &target.address {
+            TargetAddress::Socket(address) => address.to_string(),
+            TargetAddress::Name { host, port } => format!("{host}:{port}"),
+        },
+        up: up.get(&(gateway.clone(), route.path.clone(), target.id.clone())).copied().unwrap_or(true),
         traffic: traffic(&Key::Instance(gateway.clone(), route.path.clone(), target.id.clone())),
     };
     let route = |gateway: &GatewayName, route: &RouteConfig| RouteFigures {
@@ -90,12 +136,53 @@ fn all(app: &App, seconds: u32) -> Figures {
         traffic: traffic(&Key::Gateway(name.clone())),
         routes: config.routes.iter().map(|config| route(name, config)).collect(),
     };
+    let wanted = |(name, _): &(&GatewayName, &Arc<GatewayConfig>)| {
+        asked.gateway.as_ref().is_none_or(|only| only == *name)
+    };
     Figures {
         timestamp: Timestamp::now().to_string(),
         revision: view.revision,
-        seconds,
-        gateways: view.config.gateways.iter().map(gateway).collect(),
+        seconds: asked.seconds,
+        gateways: view.config.gateways.iter().filter(wanted).map(gateway).collect(),
     }
+}
+
+/// Figures of whole gateways, for a list of all of them.
+pub(crate) fn overview(app: &App, seconds: u32) -> GatewayOverview {
+    let view = app.control().view();
+    let line = |name: &GatewayName| GatewayLine {
+        name: name.to_string(),
+        traffic: Traffic::read(&app.environment.telemetry, &Key::Gateway(name.clone()), seconds),
+    };
+    GatewayOverview {
+        timestamp: Timestamp::now().to_string(),
+        revision: view.revision,
+        seconds,
+        gateways: view.config.gateways.keys().map(line).collect(),
+    }
+}
+
+/// Live figures of whole gateways.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GatewayOverview {
+    /// Now.
+    #[schema(format = DateTime)]
+    timestamp: String,
+    /// Revision of the environment.
+    revision: u64,
+    /// How many of the last seconds the figures cover.
+    seconds: u32,
+    /// Gateways by name.
+    gateways: Vec<GatewayLine>,
+}
+
+/// Figures of a gateway as a whole.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GatewayLine {
+    /// Name.
+    name: String,
+    #[serde(flatten)]
+    traffic: Traffic,
 }
 
 /// Live figures of everything.
@@ -145,6 +232,10 @@ pub(crate) struct InstanceFigures {
     name: String,
     /// Stable id.
     id: String,
+    /// `host:port`.
+    address: String,
+    /// False while checks hold it down.
+    up: bool,
     #[serde(flatten)]
     traffic: Traffic,
 }
@@ -226,7 +317,7 @@ impl Traffic {
 }
 
 /// Enough for people, and short on the wire.
-fn thousandths(number: f64) -> f64 {
+pub(crate) fn thousandths(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

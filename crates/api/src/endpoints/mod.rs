@@ -7,7 +7,9 @@ pub(crate) mod environments;
 pub(crate) mod events;
 pub(crate) mod figures;
 pub(crate) mod gateways;
+pub(crate) mod history;
 pub(crate) mod info;
+pub(crate) mod live;
 pub(crate) mod measurements;
 pub(crate) mod operations;
 pub(crate) mod probes;
@@ -15,7 +17,9 @@ pub(crate) mod route_tests;
 pub(crate) mod scheduler;
 pub(crate) mod status;
 pub(crate) mod streams;
+pub(crate) mod ui;
 pub(crate) mod vga;
+pub(crate) mod whoami;
 pub(crate) mod workloads;
 pub(crate) mod writes;
 
@@ -30,7 +34,7 @@ use crate::web::failure::Failure;
 
 /// Those of the process. With [`of_environment`] the only place where routes are made, so that the description cannot miss one.
 pub(crate) fn of_process() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::new().merge(environments::routes()).merge(probes::routes())
+    OpenApiRouter::new().merge(environments::routes()).merge(probes::routes()).merge(ui::routes())
 }
 
 /// Those of an environment.
@@ -43,11 +47,14 @@ pub(crate) fn of_environment() -> OpenApiRouter<Arc<App>> {
         .merge(streams::routes())
         .merge(measurements::routes())
         .merge(figures::routes())
+        .merge(history::routes())
+        .merge(live::routes())
         .merge(operations::routes())
         .merge(route_tests::routes())
         .merge(status::routes())
         .merge(workloads::routes())
         .merge(info::routes())
+        .merge(whoami::routes())
         .merge(configuration::routes())
         .merge(scheduler::routes())
         .merge(vga::routes())

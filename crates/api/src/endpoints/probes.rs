@@ -1,11 +1,11 @@
-//! Outside `/api`: probes, Prometheus text, the description of the API, and the start page.
+//! Outside `/api`: probes, Prometheus text, and the description of the API.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -20,7 +20,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(ready))
         .routes(routes!(metrics))
         .routes(routes!(description))
-        .routes(routes!(page))
 }
 
 /// Is the process alive?
@@ -85,26 +84,4 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 ))]
 pub(crate) async fn description() -> Response {
     ([(CONTENT_TYPE, "application/json")], crate::openapi::text().to_owned()).into_response()
-}
-
-/// A page for people who open the address in a browser.
-#[utoipa::path(get, path = "/", tag = "operations", responses(
-    (status = 200, description = "HTML.", body = String, content_type = "text/html"),
-))]
-pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
-    let version = escape(&shared.process.info.version);
-    let titles: Vec<String> = shared.state().entries.iter().map(|entry| escape(&entry.id.title())).collect();
-    let environments = match titles.as_slice() {
-        [] => "no environment".to_owned(),
-        [one] => format!("environment {one}"),
-        several => format!("environments {}", several.join(", ")),
-    };
-    let html =
-        include_str!("page.html").replace("{version}", &version).replace("{environments}", &environments);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)], html).into_response()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

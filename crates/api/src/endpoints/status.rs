@@ -1,10 +1,11 @@
 //! `/status`: is everything as it should be, and if not, what is not?
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use control::{Entry, ProxyStatus, View};
-use model::gateway::{RouteView, ServiceAddress};
+use model::gateway::{RouteView, ServiceAddress, Sticky};
 use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 use serde::Serialize;
@@ -22,6 +23,17 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// How everything is doing.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Status {
+    #[serde(flatten)]
+    pub(crate) overall: Overall,
+    /// Targets as the proxies see them.
+    targets: Vec<TargetStatus>,
+    /// The gateways, by name.
+    pub(crate) gateways: Vec<GatewaySummary>,
+}
+
+/// How everything together is doing.
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Overall {
     /// Name of the environment.
     environment: String,
     /// Version of Vamp.
@@ -42,17 +54,13 @@ pub(crate) struct Status {
     platform: PlatformStatus,
     /// The proxies that take part.
     pub(crate) proxies: Vec<ProxySummary>,
-    /// Targets as the proxies see them.
-    targets: Vec<TargetStatus>,
     /// Where virtual hosts are served.
     #[schema(required = true)]
     virtual_hosts: Option<String>,
-    /// The gateways, by name.
-    pub(crate) gateways: Vec<GatewaySummary>,
 }
 
 /// Where changes are kept.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct StoreStatus {
     /// `memory`, `sqlite` or `kubernetes`.
     r#type: String,
@@ -62,7 +70,7 @@ pub(crate) struct StoreStatus {
 }
 
 /// Where instances come from.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct PlatformStatus {
     /// `local` or `kubernetes`.
     r#type: String,
@@ -78,7 +86,7 @@ pub(crate) struct PlatformStatus {
 }
 
 /// A proxy.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ProxySummary {
     /// Name.
     name: String,
@@ -92,7 +100,7 @@ pub(crate) struct ProxySummary {
 }
 
 /// Something that a proxy cannot do.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ProxyProblem {
     /// The gateway that it is about.
     gateway: String,
@@ -101,7 +109,7 @@ pub(crate) struct ProxyProblem {
 }
 
 /// A gateway in short.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct GatewaySummary {
     /// Name.
     name: String,
@@ -111,6 +119,14 @@ pub(crate) struct GatewaySummary {
     port: String,
     /// Where clients reach it, `host:port`.
     address: String,
+    /// Host names in force.
+    virtual_hosts: Vec<String>,
+    /// Selector as written.
+    #[schema(required = true)]
+    selector: Option<String>,
+    /// `route`, `instance` or null.
+    #[schema(required = true)]
+    sticky: Option<&'static str>,
     /// True while the data plane serves it.
     deployed: bool,
     /// Part of every sticky cookie; rises with every eviction.
@@ -128,7 +144,7 @@ pub(crate) struct GatewaySummary {
 }
 
 /// A route in short.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct RouteSummary {
     /// Path.
     path: String,
@@ -165,19 +181,30 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
 /// The summary of an environment.
 pub(crate) fn of(app: &App) -> Status {
     let view = app.control().view();
-    let ready = app.ready();
     let targets = app.environment.data_plane.targets();
+    let serving = Serving::of(&targets);
     let gateways: Vec<GatewaySummary> =
-        view.gateways.iter().map(|(name, entry)| gateway(name, entry, &targets)).collect();
-    let mut problems = problems(&view, ready, &gateways);
+        view.gateways.iter().map(|(name, entry)| gateway(name, entry, &serving)).collect();
+    let overall = overall(app, &view, gateways.iter());
+    Status { overall, targets, gateways }
+}
+
+/// Everything but the gateways themselves.
+pub(crate) fn overall<'a>(
+    app: &App,
+    view: &View,
+    gateways: impl Iterator<Item = &'a GatewaySummary> + Clone,
+) -> Overall {
+    let ready = app.ready();
+    let mut problems = problems(view, ready, gateways.clone());
     if view.proxies.is_empty() && app.environment.data_plane.comes_and_goes() {
         problems.push("no proxy is connected: nothing takes the changes that are made here".into());
     }
-    let warnings = gateways.iter().flat_map(|gateway| {
+    let warnings = gateways.flat_map(|gateway| {
         gateway.warnings.iter().map(|warning| format!("gateway '{}': {warning}", gateway.name))
     });
     let observation = &view.observation;
-    Status {
+    Overall {
         environment: app.name().to_owned(),
         version: app.process.info.version.clone(),
         revision: view.revision,
@@ -194,13 +221,11 @@ pub(crate) fn of(app: &App) -> Status {
             ready: observation.instances.iter().filter(|instance| instance.ready).count(),
         },
         proxies: view.proxies.iter().map(proxy).collect(),
-        targets,
         virtual_hosts: app.environment.data_plane.virtual_host_address().map(|address| address.to_string()),
-        gateways,
     }
 }
 
-fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String> {
+fn problems<'a>(view: &View, ready: bool, gateways: impl Iterator<Item = &'a GatewaySummary>) -> Vec<String> {
     let mut problems = Vec::new();
     if !ready {
         problems.push("the first routing table is not applied yet".to_owned());
@@ -216,7 +241,12 @@ fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String
         problems.push(format!("changes cannot be stored: {problem}"));
     }
     for proxy in view.proxies.iter() {
-        if proxy.revision < Some(view.config.revision) {
+        if proxy.lost {
+            problems.push(format!(
+                "proxy '{}' has not been heard of for a while and may serve an older table",
+                proxy.name
+            ));
+        } else if proxy.revision < Some(view.config.revision) {
             problems
                 .push(format!("proxy '{}' does not serve revision {} yet", proxy.name, view.config.revision));
         }
@@ -226,7 +256,7 @@ fn problems(view: &View, ready: bool, gateways: &[GatewaySummary]) -> Vec<String
                 .map(|(gateway, problem)| format!("proxy '{}', gateway '{gateway}': {problem}", proxy.name)),
         );
     }
-    for gateway in gateways.iter().filter(|gateway| !gateway.healthy) {
+    for gateway in gateways.filter(|gateway| !gateway.healthy) {
         let name = &gateway.name;
         problems.push(match (gateway.deployed, gateway.routes, gateway.serving) {
             (_, 0, _) => format!("gateway '{name}' has no routes: nothing matches its selector"),
@@ -247,13 +277,14 @@ fn proxy(proxy: &ProxyStatus) -> ProxySummary {
     };
     ProxySummary {
         name: proxy.name.clone(),
-        live: true,
+        live: !proxy.lost,
         revision: proxy.revision,
         problems: proxy.problems.iter().map(problem).collect(),
     }
 }
 
-fn gateway(name: &GatewayName, entry: &Entry, targets: &[TargetStatus]) -> GatewaySummary {
+/// A gateway in short.
+pub(crate) fn gateway(name: &GatewayName, entry: &Entry, serving: &Serving<'_>) -> GatewaySummary {
     let routes = entry.view.routes.iter().enumerate().map(|(i, (path, route))| {
         let instances = entry.instances.get(i).copied().unwrap_or_default();
         let title = route.metadata.get("title").and_then(|title| title.as_str()).unwrap_or(path.as_str());
@@ -268,7 +299,7 @@ fn gateway(name: &GatewayName, entry: &Entry, targets: &[TargetStatus]) -> Gatew
             instances: instances.existing,
             ready: instances.ready,
             targets: route.targets.len(),
-            serving: can_serve(name, path, route, targets),
+            serving: serving.can_serve(name, path, route),
         }
     });
     let route_states: Vec<RouteSummary> = routes.collect();
@@ -278,6 +309,12 @@ fn gateway(name: &GatewayName, entry: &Entry, targets: &[TargetStatus]) -> Gatew
         version: entry.version,
         port: entry.view.port.to_string(),
         address: address(&entry.view.service),
+        virtual_hosts: entry.view.virtual_hosts.clone(),
+        selector: entry.view.selector.as_ref().map(ToString::to_string),
+        sticky: entry.view.sticky.map(|sticky| match sticky {
+            Sticky::Route => "route",
+            Sticky::Instance => "instance",
+        }),
         deployed: entry.view.deployed,
         sticky_generation: entry.sticky_generation,
         warnings: entry.warnings.clone(),
@@ -294,9 +331,20 @@ fn address(service: &ServiceAddress) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// A route can serve while it has a target that no check holds down. Only the proxies of this process tell about theirs.
-fn can_serve(gateway: &GatewayName, path: &RoutePath, route: &RouteView, targets: &[TargetStatus]) -> bool {
-    let mut own =
-        targets.iter().filter(|target| target.gateway == *gateway && target.route == *path).peekable();
-    !route.targets.is_empty() && (own.peek().is_none() || own.any(|target| target.up))
+/// Which routes have a target that no check holds down. Only the proxies of this process tell about theirs.
+pub(crate) struct Serving<'a>(HashMap<(&'a GatewayName, &'a RoutePath), bool>);
+
+impl<'a> Serving<'a> {
+    pub(crate) fn of(targets: &'a [TargetStatus]) -> Self {
+        let mut routes = HashMap::new();
+        for target in targets {
+            *routes.entry((&target.gateway, &target.route)).or_default() |= target.up;
+        }
+        Self(routes)
+    }
+
+    /// A route that no proxy of this process knows is believed to serve while it has targets.
+    fn can_serve(&self, gateway: &GatewayName, path: &RoutePath, route: &RouteView) -> bool {
+        !route.targets.is_empty() && self.0.get(&(gateway, path)).copied().unwrap_or(true)
+    }
 }

@@ -56,14 +56,8 @@ pub(crate) async fn stream(
         EventRequest::read(&text.0, Timestamp::now())?
     };
     let permit = permit(&app)?;
-    let live = app.control().subscribe();
-    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let missed = if last.is_empty() {
-        Vec::new()
-    } else {
-        within(&app, app.control().events_after(last, REPLAY)).await?
-    };
-    Ok(answer(&app, events(request.query, missed, live, permit)))
+    let feed = Feed::open(&app, request.query, &headers).await?;
+    Ok(answer(&app, feed.events(permit, |event| event.kind.clone())))
 }
 
 /// One of the places for streams; 503 when all are taken.
@@ -83,48 +77,61 @@ pub(crate) fn answer(app: &App, stream: impl Stream<Item = sse::Event> + Send + 
     Sse::new(stream).keep_alive(KeepAlive::new().interval(app.limits().keep_alive)).into_response()
 }
 
-struct Feed {
+/// The events that a reader has not seen yet, without end.
+pub(crate) struct Feed {
     query: EventQuery,
     missed: VecDeque<Arc<Event>>,
     /// Ids of replayed events that may come again from the subscription.
     replayed: HashSet<String>,
     live: Receiver<Arc<Event>>,
-    _permit: OwnedSemaphorePermit,
 }
 
-fn events(
-    query: EventQuery,
-    missed: Vec<Arc<Event>>,
-    live: Receiver<Arc<Event>>,
-    permit: OwnedSemaphorePermit,
-) -> impl Stream<Item = sse::Event> {
-    let replayed = missed.iter().map(|event| event.id.clone()).collect();
-    let state = Feed { query, missed: missed.into(), replayed, live, _permit: permit };
-    unfold(state, |mut state| async move {
-        while let Some(event) = state.missed.pop_front() {
-            if state.query.matches(&event) {
-                return Some((show(&event), state));
+impl Feed {
+    /// From now on; after the event that `Last-Event-ID` names when there is that header.
+    pub(crate) async fn open(app: &App, query: EventQuery, headers: &HeaderMap) -> Result<Self, Failure> {
+        let live = app.control().subscribe();
+        let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let missed = if last.is_empty() {
+            Vec::new()
+        } else {
+            within(app, app.control().events_after(last, REPLAY)).await?
+        };
+        let replayed = missed.iter().map(|event| event.id.clone()).collect();
+        Ok(Self { query, missed: missed.into(), replayed, live })
+    }
+
+    /// As server-sent events called what `name` says. Holds `permit` until the reader goes away.
+    pub(crate) fn events<P>(self, permit: P, name: fn(&Event) -> String) -> impl Stream<Item = sse::Event> {
+        unfold((self, permit), move |(mut feed, permit)| async move {
+            let event = feed.next(name).await?;
+            Some((event, (feed, permit)))
+        })
+    }
+
+    async fn next(&mut self, name: fn(&Event) -> String) -> Option<sse::Event> {
+        while let Some(event) = self.missed.pop_front() {
+            if self.query.matches(&event) {
+                return Some(show(&event, &name(&event)));
             }
         }
         loop {
-            match state.live.recv().await {
-                Ok(event) if state.replayed.remove(&event.id) => {}
-                Ok(event) if state.query.matches(&event) => return Some((show(&event), state)),
+            match self.live.recv().await {
+                Ok(event) if self.replayed.remove(&event.id) => {}
+                Ok(event) if self.query.matches(&event) => return Some(show(&event, &name(&event))),
                 Ok(_) => {}
                 Err(RecvError::Lagged(lost)) => {
-                    let comment = sse::Event::default()
-                        .comment(format!("{lost} events were lost, this reader is too slow"));
-                    return Some((comment, state));
+                    let text = format!("{lost} events were lost, this reader is too slow");
+                    return Some(sse::Event::default().comment(text));
                 }
                 Err(RecvError::Closed) => return None,
             }
         }
-    })
+    }
 }
 
-fn show(event: &Event) -> sse::Event {
+fn show(event: &Event, name: &str) -> sse::Event {
     // Line feeds would break the framing; type and id never hold any, but they come from outside.
     let word = |text: &str| text.replace(['\r', '\n', '\0'], " ");
     let data = serde_json::to_string(event).unwrap_or_default();
-    sse::Event::default().event(word(&event.kind)).id(word(&event.id)).data(data)
+    sse::Event::default().event(word(name)).id(word(&event.id)).data(data)
 }

@@ -72,9 +72,11 @@ fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Probes, and the start page, which carries no data.
+/// Probes, and the files of the web UI, which carry no data: it asks for the token itself.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/" | "/livez" | "/readyz") || path.starts_with("/assets/")
+    matches!(path, "/" | "/livez" | "/readyz" | "/favicon.svg" | "/ui")
+        || path.starts_with("/assets/")
+        || path.starts_with("/ui/")
 }
 
 /// The role that a call needs.

@@ -10,7 +10,7 @@ use http::{HeaderName, Uri};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::token::Identity;
+use super::token::{Identity, Role};
 
 /// Names the caller of a write in the audit trail.
 pub(crate) const ACTOR: HeaderName = HeaderName::from_static("vamp-actor");
@@ -24,6 +24,7 @@ struct Inner {
     address: Uri,
     base: String,
     actor: String,
+    role: Option<Role>,
 }
 
 impl Origin {
@@ -45,12 +46,18 @@ impl Origin {
         let base = host.map(|host| format!("{scheme}://{host}")).unwrap_or_default();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let actor = actor(parts, identity.as_ref(), peer);
-        Self(Arc::new(Inner { address: parts.uri.clone(), base, actor }))
+        let role = identity.and_then(|identity| identity.role);
+        Self(Arc::new(Inner { address: parts.uri.clone(), base, actor, role }))
     }
 
     /// Path of the request as sent, with scheme and host when they are known.
     pub(crate) fn url(&self) -> String {
         format!("{}{}", self.0.base, self.0.address.path())
+    }
+
+    /// What the token allows; `None` without one.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.0.role
     }
 
     /// Who is written into events.

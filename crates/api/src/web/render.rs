@@ -71,7 +71,8 @@ async fn prepare(shared: &Shared, request: Request) -> Result<Request, Failure> 
 fn ignores_accept(path: &str) -> bool {
     let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
     let first = rest.split('/').next().unwrap_or_default();
-    matches!(first, "config" | "configuration" | "vga") || matches!(rest, "events/stream" | "figures/stream")
+    matches!(first, "config" | "configuration" | "vga")
+        || matches!(rest, "events/stream" | "figures/stream" | "live")
 }
 
 /// A panic is a bug of ours; it must not look like a broken connection.

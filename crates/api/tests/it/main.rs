@@ -14,6 +14,7 @@ mod gateways;
 mod information;
 mod openapi;
 mod operations;
+mod screens;
 mod security;
 mod streams;
 mod workloads;

@@ -19,6 +19,11 @@ const MANIFEST: &str = "kind: Deployment\nmetadata: {name: one}";
 /// Calls in an order that makes each of them meaningful: operation, path, body.
 const CALLS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/", "/", ""),
+    ("GET", "/ui", "/ui", ""),
+    ("GET", "/ui/{screen}", "/ui/default/gateways/shop", ""),
+    ("GET", "/assets/{name}", "/assets/app.js", ""),
+    ("GET", "/assets/{name}", "/assets/none.js", ""),
+    ("GET", "/favicon.svg", "/favicon.svg", ""),
     ("GET", "/livez", "/livez", ""),
     ("GET", "/readyz", "/readyz", ""),
     ("GET", "/metrics", "/metrics", ""),
@@ -62,6 +67,10 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("POST", "/api/v1/events/query", "/api/v1/events/query", "tags: []\naggregator: {type: count}"),
     ("GET", "/api/v1/figures", "/api/v1/figures", ""),
     ("GET", "/api/v1/figures", "/api/v1/figures?window=0", ""),
+    ("GET", "/api/v1/figures", "/api/v1/figures?gateway=none", ""),
+    ("GET", "/api/v1/figures/history", "/api/v1/figures/history?gateway=shop", ""),
+    ("GET", "/api/v1/figures/history", "/api/v1/figures/history?gateway=none", ""),
+    ("GET", "/api/v1/figures/history", "/api/v1/figures/history", ""),
     ("GET", "/api/v1/metrics/gateways/{gateway}/{metric}", "/api/v1/metrics/gateways/shop/rate", ""),
     (
         "GET",
@@ -106,6 +115,7 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/workloads/{name}/log", "/api/v1/workloads/none/log", ""),
     ("DELETE", "/api/v1/workloads/{name}", "/api/v1/workloads/one", ""),
     ("DELETE", "/api/v1/workloads", "/api/v1/workloads", MANIFEST),
+    ("GET", "/api/v1/whoami", "/api/v1/whoami", ""),
     ("GET", "/api/v1/info", "/api/v1/info", ""),
     ("GET", "/api/v1/information", "/api/v1/information", ""),
     ("GET", "/api/v1/environments", "/api/v1/environments?per_page=1", ""),
@@ -133,7 +143,7 @@ const CALLS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Streams do not end; their heads are looked at.
-const STREAMS: &[&str] = &["/api/v1/events/stream", "/api/v1/figures/stream"];
+const STREAMS: &[&str] = &["/api/v1/events/stream", "/api/v1/figures/stream", "/api/v1/live"];
 
 fn operations() -> BTreeSet<(String, String)> {
     let document = api::openapi();

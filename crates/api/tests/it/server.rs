@@ -67,6 +67,7 @@ impl Server {
                 store: "memory".into(),
                 platform: "local".into(),
             },
+            ui: ui_file,
             settings,
             closing: closing.clone(),
         });
@@ -135,6 +136,16 @@ pub(crate) async fn environment(
         workloads: Arc::new(Local::default()),
     };
     (environment, observation)
+}
+
+/// The smallest web UI.
+fn ui_file(path: &str) -> Option<&'static [u8]> {
+    match path {
+        "index.html" => Some(b"<!doctype html><title>Vamp</title>"),
+        "assets/app.js" => Some(b"start()"),
+        "favicon.svg" => Some(b"<svg/>"),
+        _ => None,
+    }
 }
 
 /// A gateway that needs no platform.

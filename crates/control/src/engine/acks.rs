@@ -3,7 +3,7 @@
 //! ```text
 //! published(R) --> receipt of R: every proxy pending
 //! acknowledge(proxy, N) --> every receipt up to N: that proxy served it after so many milliseconds
-//! left(proxy) --> pending entries go: nobody waits for the dead
+//! lost(proxy), left(proxy) --> pending entries go: nobody waits for the dead; a lost one stays in the statuses
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -61,6 +61,7 @@ struct Book {
 
 #[derive(Debug, Default)]
 struct Proxy {
+    lost: bool,
     revision: Option<u64>,
     problems: Vec<(GatewayName, String)>,
 }
@@ -83,7 +84,7 @@ impl Acks {
         if book.receipts.back().is_some_and(|last| last.revision >= revision) {
             return;
         }
-        let proxies = book.proxies.keys().map(|name| (name.clone(), None)).collect();
+        let proxies = book.live().map(|(name, _)| (name.clone(), None)).collect();
         book.receipts.push_back(Entry { revision, published: Instant::now(), proxies });
         if book.receipts.len() > KEPT_RECEIPTS {
             book.receipts.pop_front();
@@ -92,7 +93,8 @@ impl Acks {
 
     pub(crate) fn joined(&self, proxy: &str) {
         let mut book = self.book();
-        book.proxies.entry(proxy.to_owned()).or_default();
+        // Whoever comes back may have started anew with an older table: it has to say what it serves.
+        book.proxies.insert(proxy.to_owned(), Proxy::default());
         // It gets the newest configuration now, and so is part of that receipt and of all later ones.
         if let Some(newest) = book.receipts.back_mut() {
             newest.proxies.entry(proxy.to_owned()).or_default();
@@ -100,21 +102,26 @@ impl Acks {
         self.tell(book);
     }
 
+    pub(crate) fn lost(&self, proxy: &str) {
+        let mut book = self.book();
+        if let Some(status) = book.proxies.get_mut(proxy) {
+            status.lost = true;
+        }
+        book.wait_no_more(proxy);
+        self.tell(book);
+    }
+
     pub(crate) fn left(&self, proxy: &str) {
         let mut book = self.book();
         book.proxies.remove(proxy);
-        for receipt in &mut book.receipts {
-            if receipt.proxies.get(proxy) == Some(&None) {
-                receipt.proxies.remove(proxy);
-            }
-        }
+        book.wait_no_more(proxy);
         self.tell(book);
     }
 
     pub(crate) fn acknowledge(&self, proxy: &str, revision: u64, problems: Vec<(GatewayName, String)>) {
         let mut book = self.book();
-        // A proxy that left is not counted again by a late answer.
-        let Some(status) = book.proxies.get_mut(proxy) else { return };
+        // A proxy that left, or is lost, is not counted again by a late answer.
+        let Some(status) = book.proxies.get_mut(proxy).filter(|status| !status.lost) else { return };
         status.revision = status.revision.max(Some(revision));
         status.problems = problems;
         for receipt in book.receipts.iter_mut().rev().filter(|receipt| receipt.revision <= revision) {
@@ -131,6 +138,7 @@ impl Acks {
     pub(crate) fn statuses(&self) -> Vec<ProxyStatus> {
         let status = |(name, proxy): (&String, &Proxy)| ProxyStatus {
             name: name.clone(),
+            lost: proxy.lost,
             revision: proxy.revision,
             problems: proxy.problems.clone(),
         };
@@ -169,8 +177,20 @@ impl Acks {
 }
 
 impl Book {
+    fn live(&self) -> impl Iterator<Item = (&String, &Proxy)> {
+        self.proxies.iter().filter(|(_, proxy)| !proxy.lost)
+    }
+
+    fn wait_no_more(&mut self, proxy: &str) {
+        for receipt in &mut self.receipts {
+            if receipt.proxies.get(proxy) == Some(&None) {
+                receipt.proxies.remove(proxy);
+            }
+        }
+    }
+
     fn missing(&self, revision: u64) -> Vec<String> {
-        let late = self.proxies.iter().filter(|(_, proxy)| proxy.revision < Some(revision));
+        let late = self.live().filter(|(_, proxy)| proxy.revision < Some(revision));
         late.map(|(name, _)| name.clone()).collect()
     }
 
@@ -183,8 +203,8 @@ impl Book {
 
     /// For a revision whose receipt is no longer kept: who serves it or a later one, without times.
     fn receipt_from_statuses(&self, revision: u64) -> Receipt {
-        let proxies: Vec<_> = self.proxies.keys().map(|name| (name.clone(), None)).collect();
-        let applied = self.proxies.len() - self.missing(revision).len();
+        let proxies: Vec<_> = self.live().map(|(name, _)| (name.clone(), None)).collect();
+        let applied = proxies.len() - self.missing(revision).len();
         Receipt { applied, ..Receipt::new(revision, proxies) }
     }
 }

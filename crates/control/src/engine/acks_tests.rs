@@ -42,6 +42,32 @@ fn a_proxy_that_leaves_is_not_waited_for_and_a_late_answer_does_not_bring_it_bac
     assert_eq!(acks.statuses().len(), 1);
 }
 
+/// A proxy that is lost may go on with what it has, so it is shown; but nobody waits for it, until it is back and says what it serves.
+#[tokio::test(start_paused = true)]
+async fn a_lost_proxy_is_shown_and_not_waited_for() {
+    let acks = book(&["a", "b"]);
+    acks.published(1);
+    acks.acknowledge("a", 1, Vec::new());
+    acks.acknowledge("b", 1, Vec::new());
+    acks.published(2);
+    acks.lost("b");
+    acks.acknowledge("b", 2, Vec::new());
+    acks.acknowledge("a", 2, Vec::new());
+    assert_eq!(counts(&acks, 2), Some((1, 1)));
+    acks.published(3);
+    assert_eq!(counts(&acks, 3), Some((0, 1)));
+    let shown: Vec<_> =
+        acks.statuses().into_iter().map(|proxy| (proxy.name, proxy.lost, proxy.revision)).collect();
+    assert_eq!(shown, [("a".to_owned(), false, Some(2)), ("b".to_owned(), true, Some(1))]);
+
+    acks.joined("b");
+    acks.acknowledge("a", 3, Vec::new());
+    let late = acks.applied(3, Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(late.missing, ["b"]);
+    acks.acknowledge("b", 3, Vec::new());
+    assert_eq!(acks.applied(3, Duration::from_secs(1)).await.unwrap().applied, 2);
+}
+
 #[test]
 fn a_proxy_that_joins_counts_for_the_newest_revision_only() {
     let acks = book(&["a"]);

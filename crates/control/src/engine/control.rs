@@ -125,9 +125,16 @@ impl Control {
         self.shared.published.subscribe()
     }
 
-    /// A proxy takes part from now on.
+    /// A proxy takes part from now on, for the first time or again; it has yet to say what it serves.
     pub fn proxy_joined(&self, proxy: &str) {
         self.shared.acks.joined(proxy);
+        self.shared.show_proxies();
+    }
+
+    /// A proxy has not been heard of for too long: nobody waits for it any more, but as it may go on serving what it has, it stays
+    /// in the [`View`] until it joins again or has left.
+    pub fn proxy_lost(&self, proxy: &str) {
+        self.shared.acks.lost(proxy);
         self.shared.show_proxies();
     }
 

@@ -58,6 +58,32 @@ fn idle_rings_give_their_memory_back() {
 }
 
 #[test]
+fn a_history_is_cut_into_spans_that_add_up() {
+    let shard = Shard::default();
+    let mut rings = Rings::default();
+    for second in 1..=103 {
+        // Second n has n requests, but for the silent ones.
+        for _ in 0..if second % 10 == 0 { 0 } else { second } {
+            record(&shard, 200, 1_000);
+        }
+        rings.roll([&shard].into_iter(), second);
+    }
+    let counts = |seconds| -> Vec<u64> {
+        rings.history(103, seconds).iter().map(|(frame, _)| frame.by_class[2]).collect()
+    };
+    assert_eq!(counts(4), [0, 101, 102, 103], "to the second");
+    // 81..=85, .., 96..=100; what began after 100 is not over.
+    assert_eq!(
+        counts(61)[8..],
+        [81 + 82 + 83 + 84 + 85, 86 + 87 + 88 + 89, 91 + 92 + 93 + 94 + 95, 96 + 97 + 98 + 99]
+    );
+    assert_eq!(counts(900).iter().sum::<u64>(), (1..=100).filter(|n| n % 10 != 0).sum::<u64>());
+    assert_eq!(counts(900).len(), 180);
+    let (_, latencies) = &rings.history(103, 4)[1];
+    assert!(latencies.quantile(0.5).is_some());
+}
+
+#[test]
 fn memory_is_bounded_for_any_traffic() {
     let shard = Shard::default();
     let mut rings = Rings::default();

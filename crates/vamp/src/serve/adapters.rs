@@ -23,19 +23,6 @@ use crate::serve::callers::ClusterUsers;
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
-pub(super) fn proxy_settings(settings: &Settings, workers: usize) -> proxy::Settings {
-    proxy::Settings {
-        workers,
-        address: settings.gateway_address,
-        virtual_host_listen: Some(settings.virtual_host_listen),
-        access_log: settings.access_log.as_ref().map(|file| match file.to_str() {
-            Some("-") => proxy::AccessLog::Stdout,
-            _ => proxy::AccessLog::File(file.clone()),
-        }),
-        ..proxy::Settings::default()
-    }
-}
-
 pub(super) fn control_settings(
     settings: &Settings,
     namespace: &str,
@@ -88,6 +75,7 @@ pub(super) fn api(parts: Parts<'_>) -> api::Api {
             store: "sqlite".into(),
             platform: parts.platform.name().to_owned(),
         },
+        ui: ui::file,
         settings: api::Settings {
             security: api::Security {
                 tokens: parts.tokens,

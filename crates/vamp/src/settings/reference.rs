@@ -1,11 +1,11 @@
-//! `docs/user/settings.md` is made from the flags of `serve`, so that it cannot leave one out or say something else.
+//! `docs/user/settings.md` is made from the flags of the commands that serve, so that it cannot leave one out or say something else.
 
 use std::path::Path;
 
 use clap::Command;
 
 const HEAD: &str = "\
-# Settings of `vamp serve`
+# Settings
 
 <!-- Made from the flags: VAMP_UPDATE=1 cargo test -p vamp settings -->
 
@@ -19,13 +19,32 @@ inventory: [shop, pods.yaml]
 
 A time needs a unit: `ms`, `s`, `m` or `h`. In an environment variable several values are separated by commas. `GET /api/v1/config` shows what
 is in force.
+";
 
+const TABLE: &str = "\
 | flag | environment | default | meaning |
 |---|---|---|---|
 ";
 
-fn page(command: &Command) -> String {
-    let mut page = HEAD.to_owned();
+/// Commands with settings of their own, and what they are for.
+const COMMANDS: [(&str, &str); 2] = [
+    ("serve", "Everything in one process."),
+    (
+        "agent",
+        "The proxy only, led by a controller. On Kubernetes the defaults fit a pod as the installation makes it.",
+    ),
+];
+
+fn page(program: &Command) -> String {
+    let section = |(name, about): (&str, &str)| {
+        let command = program.find_subcommand(name).unwrap();
+        format!("\n## `vamp {name}`\n\n{about}\n\n{TABLE}{}", rows(command))
+    };
+    HEAD.to_owned() + &COMMANDS.map(section).concat()
+}
+
+fn rows(command: &Command) -> String {
+    let mut page = String::new();
     for argument in command.get_arguments() {
         let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
             continue;
@@ -58,7 +77,7 @@ fn page(command: &Command) -> String {
 #[test]
 fn the_page_of_settings_is_fresh() {
     let program = crate::command();
-    let fresh = page(program.find_subcommand("serve").unwrap());
+    let fresh = page(&program);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/user/settings.md");
     if std::env::var_os("VAMP_UPDATE").is_some() {
         std::fs::write(&path, &fresh).unwrap();
@@ -74,7 +93,9 @@ fn the_page_of_settings_is_fresh() {
 #[test]
 fn every_setting_has_a_variable_and_a_meaning() {
     let program = crate::command();
-    for argument in program.find_subcommand("serve").unwrap().get_arguments() {
+    for argument in
+        COMMANDS.iter().flat_map(|(name, _)| program.find_subcommand(name).unwrap().get_arguments())
+    {
         let Some(long) = argument.get_long() else { continue };
         let expected = format!("VAMP_{}", long.to_uppercase().replace('-', "_"));
         let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());

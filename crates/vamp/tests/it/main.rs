@@ -1,6 +1,7 @@
 //! The real binary as its users meet it: processes, sockets, files, signals.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod agents;
 mod bad_input;
 mod churn;
 mod client;

@@ -80,6 +80,8 @@ resources:
 
 {{- /* Flags of the agent, wherever it runs. */ -}}
 {{- define "vamp.agentFlags" -}}
+- --token-file=/var/run/secrets/vamp.io/token
+- --ca-file=/var/run/secrets/vamp.io/ca.crt
 - --data-dir=/var/lib/vamp
 - --drain-timeout={{ .root.Values.agent.drainSeconds }}s
 {{- with .controller }}
@@ -99,6 +101,10 @@ resources:
 - name: trust
   projected:
     sources:
+      {{- if .Values.tokenSecret }}
+      - secret: {name: {{ .Values.tokenSecret }}, items: [{key: agent, path: token}]}
+      {{- else }}
       - serviceAccountToken: {path: token, audience: vamp, expirationSeconds: 3600}
+      {{- end }}
       - configMap: {name: vamp-ca, optional: true}
 {{- end }}

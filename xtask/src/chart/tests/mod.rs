@@ -59,6 +59,8 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("default", json!({})),
         ("daemonset", json!({"agent": {"kind": "DaemonSet"}})),
         ("small", json!({"small": true, "controller": {"replicas": 1}})),
+        ("tokens", json!({"tokenSecret": "vamp-tokens"})),
+        ("small-tokens", json!({"small": true, "tokenSecret": "vamp-tokens"})),
         ("environments", json!({"environments": ["vampio-shop-test", "vampio-shop-live"]})),
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
@@ -74,7 +76,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
                 "clusterwide": true, "elsewhere": true, "userRoles": true, "tokenReview": true,
                 "controller": pod, "agent": agent,
                 "networkPolicy": {"enabled": true, "apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
-                "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
+                "serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}, "token": {"name": "t", "key": "token"}},
                 "grafanaDashboard": {"enabled": true},
             }),
         ),
@@ -125,4 +127,7 @@ fn the_notes_say_what_to_do_next() {
     assert!(notes(json!({})).starts_with("Vamp 0.1.0 releases in the namespace vamp-system."));
     assert!(notes(json!({"environments": ["a", "b"]})).contains("releases in a, b."));
     assert!(notes(json!({"clusterwide": true})).contains("vamp.io/environment"));
+    let binding = "create clusterrolebinding vamp-delegation:vamp-system";
+    assert!(notes(json!({})).contains(binding));
+    assert!(!notes(json!({"tokenReview": true})).contains(binding));
 }

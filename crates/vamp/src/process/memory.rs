@@ -10,7 +10,7 @@ const PAUSE: u32 = 10;
 
 /// Decides when. Told once a second whether something changed.
 #[derive(Debug, Default)]
-pub(super) struct Tidy {
+pub(crate) struct Tidy {
     /// Ticks since the first change that is not followed by giving back.
     waiting: Option<u32>,
     /// Ticks that have to pass.
@@ -19,7 +19,7 @@ pub(super) struct Tidy {
 
 impl Tidy {
     /// True when it is time to [`give_back`].
-    pub(super) fn tick(&mut self, changed: bool) -> bool {
+    pub(crate) fn tick(&mut self, changed: bool) -> bool {
         self.pause = self.pause.saturating_sub(1);
         let waited = match self.waiting {
             None if changed => 0,
@@ -38,14 +38,14 @@ impl Tidy {
 /// Gives free memory back. Takes milliseconds: not for a thread that serves.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "the C library has no other way to say this")]
-pub(super) fn give_back() {
+pub(crate) fn give_back() {
     // SAFETY: no argument is a pointer, and the function may be called from any thread at any time.
     unsafe { libc::malloc_trim(0) };
 }
 
 /// Elsewhere the allocator does as it sees fit.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub(super) fn give_back() {}
+pub(crate) fn give_back() {}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,165 @@
+//! Between what is counted and what travels. Nothing that comes from outside is taken at its word.
+
+use std::net::SocketAddr;
+
+use model::name::{GatewayName, RoutePath};
+use model::port::Protocol;
+use routing::decide::Reason;
+use telemetry::{Delta, Key, Open, Totals, error_word};
+
+use crate::{TargetState, proto};
+
+const REASONS: [Reason; 5] =
+    [Reason::Condition, Reason::Weight, Reason::Sticky, Reason::Rerouted, Reason::NoTarget];
+const CLASSES: usize = 6;
+/// Longest id or name of a target.
+const LONGEST: usize = 512;
+/// More than this was never counted between two reports; more would spoil the sums of all.
+const MOST_COUNTED: u64 = 1 << 48;
+const MOST_NANOS: u64 = 1 << 60;
+const MOST_OPEN: u64 = 1 << 32;
+
+pub(crate) fn series(delta: &Delta) -> proto::Series {
+    let (gateway, route, instance) = match &delta.key {
+        Key::Gateway(gateway) => (gateway.to_string(), String::new(), String::new()),
+        Key::Route(gateway, route) => (gateway.to_string(), route.to_string(), String::new()),
+        Key::Instance(gateway, route, id) => (gateway.to_string(), route.to_string(), id.clone()),
+    };
+    let counted = &delta.counted;
+    let requests =
+        (0..CLASSES).flat_map(|class| REASONS.map(|reason| (class, reason))).filter_map(|(class, reason)| {
+            let count = counted.by(class, reason);
+            (count > 0).then(|| proto::Requests {
+                class: class as u32,
+                reason: reason.as_str().into(),
+                count,
+            })
+        });
+    let error =
+        |(word, count): &(&'static str, u64)| proto::Error { word: (*word).to_owned(), count: *count };
+    proto::Series {
+        name: if instance.is_empty() { String::new() } else { delta.name.clone() },
+        gateway,
+        route,
+        instance,
+        tcp: delta.protocol == Protocol::Tcp,
+        requests: requests.collect(),
+        failed: counted.failed,
+        received: counted.received,
+        sent: counted.sent,
+        retries: counted.retries,
+        total_nanos: counted.total_nanos,
+        first_byte_nanos: counted.first_byte_nanos,
+        first_bytes: counted.first_bytes,
+        connections_opened: counted.connections_opened,
+        errors: counted.errors.iter().map(error).collect(),
+        latency_steps: delta.latencies.iter().map(|(step, _)| u32::from(*step)).collect(),
+        latency_counts: delta.latencies.iter().map(|(_, count)| *count).collect(),
+        in_flight: delta.open.in_flight,
+        connections: delta.open.connections,
+    }
+}
+
+/// # Errors
+/// What makes no sense, for the log.
+pub(crate) fn delta(series: proto::Series) -> Result<Delta, String> {
+    let gateway = GatewayName::parse(&series.gateway)?;
+    let route = || RoutePath::parse(&series.route);
+    if series.instance.len() > LONGEST || series.name.len() > LONGEST {
+        return Err(format!("the name of an instance of '{gateway}' is longer than {LONGEST} bytes"));
+    }
+    let (key, name) = match (series.route.is_empty(), series.instance.is_empty()) {
+        (true, _) => (Key::Gateway(gateway), series.gateway.clone()),
+        (false, true) => (Key::Route(gateway, route()?), series.route.clone()),
+        (false, false) => (Key::Instance(gateway, route()?, series.instance), series.name),
+    };
+    let counts = [
+        series.failed,
+        series.received,
+        series.sent,
+        series.retries,
+        series.first_bytes,
+        series.connections_opened,
+    ];
+    let counts = counts.into_iter().chain(series.requests.iter().map(|requests| requests.count));
+    let counts = counts
+        .chain(series.errors.iter().map(|error| error.count))
+        .chain(series.latency_counts.iter().copied());
+    if counts.max() > Some(MOST_COUNTED)
+        || series.total_nanos.max(series.first_byte_nanos) > MOST_NANOS
+        || series.in_flight.max(series.connections) > MOST_OPEN
+    {
+        return Err(format!("the counts of '{}' cannot be true", series.gateway));
+    }
+    let mut counted = Totals::default();
+    counted.failed = series.failed;
+    counted.received = series.received;
+    counted.sent = series.sent;
+    counted.retries = series.retries;
+    counted.total_nanos = series.total_nanos;
+    counted.first_byte_nanos = series.first_byte_nanos;
+    counted.first_bytes = series.first_bytes;
+    counted.connections_opened = series.connections_opened;
+    for requests in series.requests {
+        let reason = REASONS.into_iter().find(|reason| reason.as_str() == requests.reason);
+        let reason = reason.ok_or_else(|| format!("'{}' is no reason", requests.reason))?;
+        let class = usize::try_from(requests.class).ok().filter(|class| *class < CLASSES);
+        let class = class.ok_or_else(|| format!("{} is no status class", requests.class))?;
+        counted.add_requests(class, reason, requests.count);
+    }
+    counted.errors = series.errors.iter().map(|error| (error_word(&error.word), error.count)).collect();
+    let step = |step: u32| u16::try_from(step).map_err(|_| format!("{step} is no step of a histogram"));
+    let latencies = series
+        .latency_steps
+        .into_iter()
+        .zip(series.latency_counts)
+        .map(|(at, count)| Ok((step(at)?, count)))
+        .collect::<Result<Vec<_>, String>>()?;
+    Ok(Delta {
+        key,
+        name,
+        protocol: if series.tcp { Protocol::Tcp } else { Protocol::Http },
+        counted,
+        latencies,
+        open: Open { in_flight: series.in_flight, connections: series.connections },
+    })
+}
+
+pub(crate) fn target(target: TargetState) -> proto::Target {
+    proto::Target {
+        gateway: target.gateway.to_string(),
+        route: target.route.to_string(),
+        id: target.id,
+        name: target.name,
+        address: target.address.to_string(),
+        up: target.up,
+        in_flight: target.in_flight,
+    }
+}
+
+/// # Errors
+/// What makes no sense, for the log.
+pub(crate) fn target_state(target: proto::Target) -> Result<TargetState, String> {
+    if target.id.len() > LONGEST || target.name.len() > LONGEST {
+        return Err(format!("the name of a target of '{}' is longer than {LONGEST} bytes", target.gateway));
+    }
+    Ok(TargetState {
+        gateway: GatewayName::parse(&target.gateway)?,
+        route: RoutePath::parse(&target.route)?,
+        address: target
+            .address
+            .parse::<SocketAddr>()
+            .map_err(|_| format!("'{}' is no address of a target", target.address))?,
+        id: target.id,
+        name: target.name,
+        up: target.up,
+        in_flight: target.in_flight,
+    })
+}
+
+/// Gateways and what is wrong with them; one whose name makes no sense is left out.
+pub(crate) fn problems(problems: Vec<proto::Problem>) -> Vec<(GatewayName, String)> {
+    let problem =
+        |problem: proto::Problem| Some((GatewayName::parse(&problem.gateway).ok()?, problem.problem));
+    problems.into_iter().filter_map(problem).collect()
+}

@@ -1,0 +1,112 @@
+//! Both ends of the stream between the controller and its agents.
+//!
+//! ```text
+//!  controller                                                            agent
+//!  Environment --RoutingConfig--> Fleet --+                       +--> Client --RoutingConfig--> Proxy
+//!      ^  acknowledge, joined, lost, left |   session (gRPC, TLS) |       |  table on disk
+//!      +----------------------------------+ <===================> +       |
+//!  Telemetry <------- exact sums ---------+                       +-- Telemetry (differences)
+//! ```
+//!
+//! - A table travels whole on connect, then by what changed; both ends compare digests, so a table is the same on both or it
+//!   is sent again. The next one leaves when the last is acknowledged: newest wins, nothing piles up.
+//! - What an agent counts is counted once at the controller, whatever is lost or sent twice: one report is under way at a
+//!   time, with a number, and is kept until it is acknowledged.
+//! - An agent that is silent for a lease holds back no acknowledgement any more, but is named until it is back.
+//! - Agents need no controller to serve: the last good table is on their disk.
+//!
+//! Start reading at [`proto/vamp/agent/v1/agent.proto`](proto), then [`Server`] and [`Client`]. What the two need of the rest of
+//! the program are the traits [`Environment`], [`Authenticate`] and [`Proxy`].
+
+mod authority;
+mod client;
+mod convert;
+mod fleet;
+mod identity;
+mod server;
+mod table;
+mod tls;
+
+/// The protocol, made from its description.
+mod proto {
+    #![allow(missing_docs, unreachable_pub, clippy::pedantic, clippy::unwrap_used)]
+    tonic::include_proto!("vamp.agent.v1");
+}
+
+pub use authority::{Authority, AuthorityError, Issued, folder};
+pub use client::cache::{Cache, CacheError};
+pub use client::connect::{Controller, ControllerError};
+pub use client::{Client, ClientSettings, Connection, Dice, Status};
+pub use fleet::{AgentState, AgentStatus, Fleet};
+pub use identity::{AgentIdentity, Authenticate, Denied, SharedTokens, TokensError};
+pub use server::{Lease, Server, ServerSettings};
+pub use tls::{ServerCertificate, TlsError};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use model::name::{GatewayName, RoutePath};
+use routing::config::RoutingConfig;
+use telemetry::Telemetry;
+use tokio::sync::watch;
+
+/// The name that every controller's certificate bears, whatever the address under which it is reached.
+pub const SERVER_NAME: &str = "vamp-controller";
+
+/// What the stream needs of one environment of a controller.
+pub trait Environment: Send + Sync + 'static {
+    /// The configuration for proxies: always the newest.
+    fn published(&self) -> watch::Receiver<Arc<RoutingConfig>>;
+    /// Where the agents' counts go.
+    fn telemetry(&self) -> Arc<Telemetry>;
+    /// An agent takes part from now on, again or for the first time.
+    fn joined(&self, agent: &str);
+    /// An agent has not been heard of for a lease: nobody waits for it, but it may serve an old table, so it stays known.
+    fn lost(&self, agent: &str);
+    /// An agent is gone for good.
+    fn left(&self, agent: &str);
+    /// An agent serves `revision`, except for what `problems` say.
+    fn acknowledge(&self, agent: &str, revision: u64, problems: Vec<(GatewayName, String)>);
+}
+
+/// What the stream needs of an agent's data plane.
+pub trait Proxy: Send + Sync + 'static {
+    /// Puts a configuration in force; ends when no request is sent under an older one any more.
+    fn apply(&self, config: Arc<RoutingConfig>) -> BoxFuture<'_, Applied>;
+    /// What became of the configuration in force; changes also when a problem comes or goes later.
+    fn reported(&self) -> watch::Receiver<Applied>;
+    /// All targets and how they are.
+    fn targets(&self) -> Vec<TargetState>;
+}
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// The revision in force.
+    pub revision: u64,
+    /// Gateways that are not served as asked, and why.
+    pub problems: Vec<(GatewayName, String)>,
+}
+
+/// A target as a proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetState {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Route.
+    pub route: RoutePath,
+    /// Stable id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Address in use.
+    pub address: SocketAddr,
+    /// False while the proxy's own checks hold it down.
+    pub up: bool,
+    /// Requests or connections under way.
+    pub in_flight: u32,
+}
+
+#[cfg(test)]
+mod tests;

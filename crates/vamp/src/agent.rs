@@ -1,0 +1,284 @@
+//! `vamp agent`: the proxy, led by a controller elsewhere. This file is the wiring.
+//!
+//! ```text
+//! controller <--stream--> agent::Client --RoutingConfig--> proxy
+//!                             |                              |
+//!                        table on disk                   telemetry --differences--> controller
+//! ```
+//!
+//! The small form of the controller runs one in its own process ([`Agent::start`]); it follows the leading controller as any
+//! other does.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, Controller, TargetState};
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use proxy::Proxy;
+use routing::config::RoutingConfig;
+use serde_json::json;
+use telemetry::{Gauges, TargetGauge, Telemetry};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::process;
+use crate::settings::AgentSettings;
+
+/// How long the last report and the leave-taking may take, after the drain.
+const LEAVE: Duration = Duration::from_secs(3);
+/// How long requests to the probes under way may take to finish.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+/// Between two reports of what was counted.
+const REPORT_PERIOD: Duration = Duration::from_millis(500);
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
+    process::log(&settings.log, &settings.log_format)?;
+    process::runtime()?.block_on(async {
+        let stopped = process::stop_signal()?;
+        let drain = settings.drain_timeout;
+        // Addresses first: what cannot be bound must not touch the data.
+        let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
+            format!("cannot listen on {} for probes (--admin-listen)", settings.admin_listen)
+        })?;
+        let admin = listener.local_addr().context("the address of the probes")?;
+        let agent = Agent::start(Options::from(&settings)).await?;
+        let closing = CancellationToken::new();
+        let probes = api::admin(Arc::new(Probe::of(&agent)));
+        let serving = tokio::spawn(api::serve(listener, probes, closing.clone(), ADMIN_DRAIN));
+        info!(%admin, virtual_hosts = %agent.virtual_hosts(), "the agent serves");
+        process::announce(&json!({
+            "admin": admin.to_string(),
+            "virtual_hosts": agent.virtual_hosts().to_string(),
+            "pid": std::process::id(),
+        }))?;
+        stopped.cancelled().await;
+        info!("stopping");
+        agent.stop(drain).await;
+        closing.cancel();
+        let _ = serving.await;
+        Ok(())
+    })
+}
+
+/// What an agent is started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Where controllers are.
+    pub(crate) controllers: Vec<Controller>,
+    /// The environment to serve; on Kubernetes the namespace.
+    pub(crate) environment: String,
+    /// Unique in its environment.
+    pub(crate) name: String,
+    /// Proves who this is.
+    pub(crate) token_file: PathBuf,
+    /// Says which controllers to trust.
+    pub(crate) ca_file: PathBuf,
+    /// Where the last table is kept.
+    pub(crate) data_dir: PathBuf,
+    /// On which gateway ports are opened.
+    pub(crate) gateway_address: IpAddr,
+    /// Of the shared listener.
+    pub(crate) virtual_host_listen: SocketAddr,
+    /// Worker threads; 0 for one each core.
+    pub(crate) workers: usize,
+    /// One line for each request.
+    pub(crate) access_log: Option<PathBuf>,
+}
+
+impl From<&AgentSettings> for Options {
+    fn from(settings: &AgentSettings) -> Self {
+        Self {
+            controllers: settings.controller.clone(),
+            environment: settings.environment(),
+            name: settings.name(),
+            token_file: settings.token_file.clone(),
+            ca_file: settings.ca_file.clone(),
+            data_dir: settings.data_dir.clone(),
+            gateway_address: settings.gateway_address,
+            virtual_host_listen: settings.virtual_host_listen,
+            workers: settings.workers,
+            access_log: settings.access_log.clone(),
+        }
+    }
+}
+
+/// A running agent.
+pub(crate) struct Agent {
+    client: Client,
+    proxy: Proxy,
+    telemetry: Arc<Telemetry>,
+    virtual_hosts: SocketAddr,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Starts the proxy and follows a controller. When this returns, a table that was on disk is in force.
+    ///
+    /// # Errors
+    /// What could not be started, and what to do about it.
+    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
+        let cache = match Cache::open(&options.data_dir, &options.environment) {
+            Ok(cache) => Some(cache),
+            Err(error @ CacheError::InUse(_)) => return Err(error.into()),
+            // Traffic comes first: a broken disk is a problem of the next restart.
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                warn!("no routing table is kept, a restart will need a controller (--data-dir): {error:#}");
+                None
+            }
+        };
+        // Else every gateway would be refused one by one, for want of a port.
+        drop(TcpListener::bind((options.gateway_address, 0)).await.with_context(|| {
+            format!("cannot open gateway ports on {} (--gateway-address)", options.gateway_address)
+        })?);
+        let workers = process::workers(options.workers);
+        let telemetry = Telemetry::new(workers);
+        let settings = process::proxy_settings(
+            workers,
+            options.gateway_address,
+            options.virtual_host_listen,
+            options.access_log.as_deref(),
+        );
+        let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
+        let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
+        let (reported, reports) = watch::channel(applied(proxy.reported().borrow().clone()));
+        let served = Served { proxy: proxy.clone(), reported: reports };
+        let mut background = vec![tokio::spawn(pass_on(proxy.reported(), reported))];
+        let settings = ClientSettings {
+            controllers: options.controllers,
+            environment: options.environment,
+            name: options.name,
+            version: env!("CARGO_PKG_VERSION").into(),
+            token_file: options.token_file,
+            ca_file: options.ca_file,
+            report_period: REPORT_PERIOD,
+        };
+        info!(environment = settings.environment, name = settings.name, "an agent begins");
+        let dice = Box::new(process::chance);
+        let client = Client::start(settings, Arc::new(served), Arc::clone(&telemetry), cache, dice).await;
+        background.push(tokio::spawn(give_back(client.status())));
+        Ok(Self { client, proxy, telemetry, virtual_hosts, background })
+    }
+
+    /// Where virtual hosts are served.
+    pub(crate) fn virtual_hosts(&self) -> SocketAddr {
+        self.virtual_hosts
+    }
+
+    /// Stops in order: traffic drains, what was counted last is reported, the agent takes its leave.
+    pub(crate) async fn stop(self, drain: Duration) {
+        let drained = self.proxy.drain(drain).await;
+        info!(?drained, "the proxy has stopped");
+        self.client.stop(LEAVE).await;
+        self.background.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The proxy as an agent's data plane.
+struct Served {
+    proxy: Proxy,
+    reported: watch::Receiver<Applied>,
+}
+
+impl ::agent::Proxy for Served {
+    fn apply(&self, config: Arc<RoutingConfig>) -> BoxFuture<'_, Applied> {
+        Box::pin(async { applied(self.proxy.apply(config).await) })
+    }
+
+    fn reported(&self) -> watch::Receiver<Applied> {
+        self.reported.clone()
+    }
+
+    fn targets(&self) -> Vec<TargetState> {
+        let targets = self.proxy.targets().into_iter().map(|target| TargetState {
+            gateway: target.gateway,
+            route: target.route,
+            id: target.id,
+            name: target.name,
+            address: target.address,
+            up: target.up,
+            in_flight: target.in_flight,
+        });
+        targets.collect()
+    }
+}
+
+fn applied(applied: proxy::Applied) -> Applied {
+    Applied { revision: applied.revision, problems: applied.problems }
+}
+
+/// Translates what the proxy reports, as long as both are there.
+async fn pass_on(mut from: watch::Receiver<proxy::Applied>, to: watch::Sender<Applied>) {
+    while from.changed().await.is_ok() {
+        to.send_replace(applied(from.borrow_and_update().clone()));
+    }
+}
+
+/// Gives memory back once things are quiet after a change.
+async fn give_back(status: watch::Receiver<::agent::Status>) {
+    let mut tidy = process::Tidy::default();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut seen = None;
+    loop {
+        second.tick().await;
+        let revision = status.borrow().revision;
+        let changed = std::mem::replace(&mut seen, revision) != revision;
+        if tidy.tick(changed) {
+            tokio::task::spawn_blocking(process::give_back);
+        }
+    }
+}
+
+/// What an agent says about itself.
+struct Probe {
+    status: watch::Receiver<::agent::Status>,
+    proxy: Proxy,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Probe {
+    fn of(agent: &Agent) -> Self {
+        let (proxy, telemetry) = (agent.proxy.clone(), Arc::clone(&agent.telemetry));
+        Self { status: agent.client.status(), proxy, telemetry }
+    }
+}
+
+impl api::Probe for Probe {
+    fn unready(&self) -> Option<String> {
+        let status = self.status.borrow();
+        if status.ready() {
+            return None;
+        }
+        let why = match &status.connection {
+            ::agent::Connection::Broken(reason) => format!("; no stream with the controller {reason}"),
+            _ => String::new(),
+        };
+        Some(format!("no routing table is in force yet: there is none on disk, and none came{why}"))
+    }
+
+    fn metrics(&self) -> String {
+        let gauge = |target: proxy::TargetStatus| TargetGauge {
+            gateway: target.gateway,
+            route: target.route,
+            id: target.id,
+            name: target.name,
+            up: target.up,
+            in_flight: target.in_flight.into(),
+        };
+        self.telemetry.prometheus(&Gauges {
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: self.status.borrow().revision.unwrap_or_default(),
+            targets: self.proxy.targets().into_iter().map(gauge).collect(),
+            access_log_lost: self.proxy.access_log_lost(),
+            ..Gauges::default()
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! What every process of Vamp that serves has: a runtime, a log, a signal to stop, a first line for whoever started it.
+
+mod memory;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use memory::{Tidy, give_back};
+
+/// Threads for everything but the proxy, which has its own. Two suffice: both mostly wait.
+const RUNTIME_THREADS: usize = 2;
+
+/// The runtime of everything but the proxy.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+/// Sends the log to standard error; standard output is for the first line and for results.
+pub(crate) fn log(filter: &str, format: &str) -> anyhow::Result<()> {
+    let parsed = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
+        format!("--log '{filter}' is not a filter, write for example info or proxy=debug,info")
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    if format == "json" {
+        log.json().init()
+    } else {
+        log.init()
+    }
+    Ok(())
+}
+
+/// A token that is cancelled by SIGTERM or Ctrl-C.
+pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let token = CancellationToken::new();
+    let stopped = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(token)
+}
+
+/// The first line on standard output, for programs that start Vamp on free ports.
+pub(crate) fn announce(line: &Value) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// Worker threads of the proxy: as asked, 0 meaning one for each core.
+pub(crate) fn workers(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+/// The proxy's settings.
+pub(crate) fn proxy_settings(
+    workers: usize,
+    address: IpAddr,
+    virtual_host_listen: SocketAddr,
+    access_log: Option<&Path>,
+) -> proxy::Settings {
+    proxy::Settings {
+        workers,
+        address,
+        virtual_host_listen: Some(virtual_host_listen),
+        access_log: access_log.map(|file| match file.to_str() {
+            Some("-") => proxy::AccessLog::Stdout,
+            _ => proxy::AccessLog::File(file.to_owned()),
+        }),
+        ..proxy::Settings::default()
+    }
+}
+
+/// A number that nobody can foresee; not for secrets.
+pub(crate) fn chance() -> u64 {
+    // The standard library's only source: each of these has keys of its own.
+    RandomState::new().hash_one(std::process::id())
+}

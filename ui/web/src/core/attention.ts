@@ -1,0 +1,43 @@
+/** What somebody should look at, and how bad it is. */
+
+import type { GatewayLine, GatewaySummary } from '../api/types'
+import { share } from './format'
+import { parsePercent } from './split'
+
+/** A sentence about a gateway. */
+export interface Attention {
+  readonly level: 'bad' | 'warn'
+  readonly text: string
+}
+
+/** Errors of a few requests are noise. */
+const ENOUGH_REQUESTS = 20
+const MANY_ERRORS = 0.05
+const SOME_ERRORS = 0.01
+
+/** The worst first. */
+export function attention(gateway: GatewaySummary, figures?: GatewayLine): Attention[] {
+  const found: Attention[] = []
+  const add = (level: Attention['level'], text: string) => found.push({ level, text })
+  if (gateway.routes === 0) add('bad', 'No instance matches its selector')
+  else if (!gateway.deployed) add('bad', 'It is not served')
+  else if (!gateway.healthy) add('bad', 'No route that should get traffic can serve')
+  for (const route of gateway.route_states) {
+    const weight = parsePercent(route.weight) ?? 0
+    if (route.absent) add('warn', `${route.path} has no instances any more`)
+    else if (weight > 0 && !route.serving) add('bad', `${route.path} gets traffic but cannot serve`)
+    else if (weight > 0 && route.ready < route.instances) add('warn', `${route.path}: ${route.ready} of ${route.instances} instances are ready`)
+  }
+  const errors = figures?.error_rate ?? 0
+  if (figures && figures.requests >= ENOUGH_REQUESTS && errors >= SOME_ERRORS) {
+    add(errors >= MANY_ERRORS ? 'bad' : 'warn', `${share(errors)} of its requests fail`)
+  }
+  for (const warning of gateway.warnings) add('warn', warning)
+  return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'))
+}
+
+/** One word. */
+export function health(found: readonly Attention[]): { tone: 'good' | 'warn' | 'bad'; text: string } {
+  if (found.some((attention) => attention.level === 'bad')) return { tone: 'bad', text: 'Unhealthy' }
+  return found.length > 0 ? { tone: 'warn', text: 'Look' } : { tone: 'good', text: 'Healthy' }
+}

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+// One browser, one test at a time: what is measured is the UI, not the machine.
+export default defineConfig({
+  test: {
+    include: ['e2e/**/*.test.ts'],
+    passWithNoTests: true,
+    fileParallelism: false,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+})
