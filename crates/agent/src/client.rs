@@ -140,12 +140,13 @@ impl Client {
     ) -> Self {
         let cache = cache.map(Arc::new);
         let status = watch::Sender::new(Status::default());
-        let table = load(cache.clone()).await;
-        if table.revision > 0 {
+        let loaded = load(cache.clone()).await;
+        if let Some(table) = &loaded {
             let applied = proxy.apply(Arc::clone(&table.config)).await;
             info!(revision = table.revision, "the table on disk is in force");
-            show(&status, &applied, &table);
+            show(&status, &applied, table);
         }
+        let table = Arc::new(loaded.unwrap_or_default());
         let (kept, keep) = watch::channel(Arc::clone(&table));
         let stop = CancellationToken::new();
         let counts = Arc::<Mutex<Counts>>::default();
@@ -217,24 +218,23 @@ impl Agent {
                         self.broken(&controller, &reason);
                     }
                 }
-                if self.stop.is_cancelled() {
+                if self.stop.is_cancelled() && !self.has_counts() {
                     return;
                 }
             }
             let pause = self.backoff.pause(not_leader, (self.dice)());
             tokio::select! {
                 () = sleep(pause) => {}
-                () = self.stop.cancelled() => return,
+                () = self.done() => return,
             }
         }
     }
 
     /// Tries all addresses of a controller until one has a stream, and follows that.
     async fn follow(&mut self, controller: &Controller) -> Ended {
-        let stop = self.stop.clone();
         let addresses = tokio::select! {
             addresses = connect::addresses(controller) => addresses,
-            () = stop.cancelled() => return Ended::Stopped,
+            () = self.done() => return Ended::Stopped,
         };
         let addresses = match addresses {
             Ok(addresses) => addresses,
@@ -245,7 +245,7 @@ impl Agent {
             let ca_file = self.settings.ca_file.clone();
             let channel = tokio::select! {
                 channel = connect::connect(address, &ca_file) => channel,
-                () = stop.cancelled() => return Ended::Stopped,
+                () = self.done() => return Ended::Stopped,
             };
             ended = match channel {
                 Ok(channel) => self.stream(channel, controller).await,
@@ -276,6 +276,22 @@ impl Agent {
         });
     }
 
+    /// Ends when this agent is to end and has nothing left to report. One that has goes on trying, as long as it is let.
+    async fn done(&self) {
+        self.stop.cancelled().await;
+        if self.has_counts() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Whether something was counted that no controller has acknowledged.
+    fn has_counts(&self) -> bool {
+        let mut counts = self.counts();
+        let deltas = counts.reader.read(&self.telemetry, false);
+        counts.outbox.add(deltas);
+        !counts.outbox.is_empty()
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         locked(&self.counts)
     }
@@ -298,10 +314,9 @@ fn show(status: &watch::Sender<Status>, applied: &Applied, table: &Table) {
     });
 }
 
-async fn load(cache: Option<Arc<Cache>>) -> Arc<Table> {
-    let Some(cache) = cache else { return Arc::default() };
-    let table = tokio::task::spawn_blocking(move || cache.load()).await;
-    Arc::new(table.ok().flatten().unwrap_or_default())
+async fn load(cache: Option<Arc<Cache>>) -> Option<Table> {
+    let cache = cache?;
+    tokio::task::spawn_blocking(move || cache.load()).await.ok().flatten()
 }
 
 /// Writes every table to the disk, the newest when several came meanwhile, until there can be no other one.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(10);
+/// Short enough for a controller that has just begun to lead, and has yet to open its environments.
+const LONGEST: Duration = Duration::from_secs(5);
 /// A controller that does not lead tells that another one does, or is about to: that is worth a quick look.
 const NOT_LEADER: Duration = Duration::from_millis(500);
 

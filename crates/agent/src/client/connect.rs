@@ -19,6 +19,8 @@ use crate::tls::{self, TlsError};
 
 /// For each step.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that may be under way to an agent: a few parts of a table, so that a large one does not wait for the round trips.
+const WINDOW: u32 = 1 << 20;
 /// Port of a controller for agents.
 const PORT: u16 = 8092;
 
@@ -113,7 +115,9 @@ pub(crate) async fn connect(
         let stream = ready.take().ok_or_else(|| io::Error::other("the connection has ended"));
         std::future::ready(stream)
     });
-    let endpoint = Endpoint::from_static("http://vamp-controller");
+    let endpoint = Endpoint::from_static("http://vamp-controller")
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW);
     let channel = timeout(PATIENCE, endpoint.connect_with_connector(connector)).await.map_err(|_| late())?;
     channel.map_err(|error| ConnectError::Http(error.to_string()))
 }

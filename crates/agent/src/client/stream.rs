@@ -80,10 +80,9 @@ impl Agent {
         let mut request = Request::new(ReceiverStream::new(messages));
         request.metadata_mut().insert("authorization", token);
         let mut client = AgentsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
-        let stop = self.stop.clone();
         let answer = tokio::select! {
             answer = timeout(PATIENCE, client.follow(request)) => answer,
-            () = stop.cancelled() => return Ended::Stopped,
+            () = self.done() => return Ended::Stopped,
         };
         let from_controller = match answer {
             Ok(Ok(answer)) => answer.into_inner(),
@@ -180,7 +179,7 @@ impl Stream<'_> {
                 }
             };
             if let Err(ended) = outcome {
-                return if stopping { Ended::Stopped } else { ended };
+                return ended;
             }
             if stopping && self.agent.counts().outbox.is_empty() {
                 return self.goodbye(from_controller).await;

@@ -189,7 +189,7 @@ impl Stream {
     /// An agent that has the table already, from its disk or an earlier stream, is told its revision only.
     fn begin(&self, tables: &mut Tables, config: &Arc<RoutingConfig>, hello: &Hello) {
         let encoded = self.fleet.encoded(config);
-        let has = hello.revision > 0 && hello.digest[..] == encoded.digest[..];
+        let has = hello.digest[..] == encoded.digest[..];
         tables.parts = encoded.parts(has.then_some(&*encoded));
         tables.sent = Some(encoded);
     }

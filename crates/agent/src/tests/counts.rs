@@ -117,3 +117,35 @@ async fn the_last_requests_of_an_agent_count() {
         world.environment.telemetry.totals().iter().map(|series| series.totals.in_flight).sum();
     assert_eq!(in_flight, 0);
 }
+
+/// Controller and agent are replaced at the same time: what the agent counted last waits for the next controller, if it comes soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_requests_wait_for_a_controller_that_is_away() {
+    let world = World::new();
+    let controller = world.controller().await;
+    let wire = Wire::to(controller.address).await;
+    let agent = world.agent("a", &[wire.address]).await;
+    world.environment.serves("a", 1).await;
+    wire.leads_to(None);
+    wire.cut();
+    agent.broken("").await;
+    let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[2; 32]);
+    (0..100).for_each(|_| traffic(&agent.telemetry, &mut random));
+    let counted = sums([&agent.telemetry]);
+    let leaving = tokio::spawn(agent.client.stop(Duration::from_secs(20)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!leaving.is_finished());
+    wire.leads_to(Some(controller.address));
+    leaving.await.unwrap();
+    assert_eq!(sums([&world.environment.telemetry]), counted);
+
+    // Without anything to tell it just goes.
+    let agent = world.agent("b", &[wire.address]).await;
+    world.environment.serves("b", 1).await;
+    wire.leads_to(None);
+    wire.cut();
+    agent.broken("").await;
+    let begun = std::time::Instant::now();
+    agent.client.stop(Duration::from_secs(20)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
