@@ -1,10 +1,11 @@
 //! Changes that users and automation ask for, and the answers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use model::artifact::{Artifact, ArtifactKind};
 use model::event::{Event, NewEvent};
-use model::gateway::{GatewayDocument, GatewayView};
+use model::gateway::{GatewayDocument, GatewayView, Mirror};
 use model::name::GatewayName;
 use model::problem::{Problem, Problems};
 
@@ -59,6 +60,25 @@ pub enum Change {
         gateway: GatewayName,
         /// What there is.
         service: PlatformService,
+    },
+    /// The owner of a gateway's document changed it where it is mirrored. What is different from the document of before is applied;
+    /// everything else stays as it is, weights above all.
+    Declare {
+        /// The document as it is there now.
+        document: GatewayDocument,
+        /// Identity of the object that holds it.
+        uid: String,
+        /// Number of this document.
+        generation: i64,
+        /// Fields of it that Vamp itself wrote there last: they are no edit.
+        own: BTreeSet<String>,
+    },
+    /// What is to be remembered of the object that mirrors a gateway; `None` once it is gone.
+    Mirror {
+        /// The gateway, which may be gone.
+        gateway: GatewayName,
+        /// What is known.
+        mirror: Option<Mirror>,
     },
     /// Writes a passive artifact.
     Artifact {

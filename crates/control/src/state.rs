@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use model::artifact::ArtifactKind;
 use model::condition::Condition;
-use model::gateway::{Balance, GatewaySpec, ServiceAddress};
+use model::gateway::{Balance, GatewaySpec, Mirror, ServiceAddress};
 use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 use model::port::Port;
@@ -30,6 +30,17 @@ pub struct State {
     pub gateways: BTreeMap<GatewayName, Gateway>,
     /// Passive artifacts by kind and name.
     pub artifacts: BTreeMap<(ArtifactKind, String), Arc<StoredArtifact>>,
+    /// What is remembered of the objects that mirror gateways, by gateway. It outlives the gateway until the object is gone.
+    pub mirrors: BTreeMap<GatewayName, Arc<StoredMirror>>,
+}
+
+/// A [`Mirror`] with the revision that wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredMirror {
+    /// What is remembered.
+    pub mirror: Mirror,
+    /// The revision.
+    pub version: u64,
 }
 
 /// A gateway: three parts, and which revision wrote each.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::artifact::{Artifact, ArtifactKind};
-use model::gateway::GatewayView;
+use model::gateway::{GatewaySpec, GatewayView};
 use model::instance::Observation;
 use model::name::GatewayName;
 use model::percent::Percent;
 use routing::config::RoutingConfig;
 
-use crate::state::PlatformService;
+use crate::state::{PlatformService, StoredMirror};
 
 /// Everything that can be read, at one moment. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +21,8 @@ pub struct View {
     pub gateways: Arc<BTreeMap<GatewayName, Arc<Entry>>>,
     /// Passive artifacts by kind and name.
     pub artifacts: Arc<BTreeMap<(ArtifactKind, String), Arc<StoredArtifact>>>,
+    /// Objects that mirror gateways, by gateway.
+    pub mirrors: Arc<BTreeMap<GatewayName, Arc<StoredMirror>>>,
     /// What proxies are to serve.
     pub config: Arc<RoutingConfig>,
     /// What the platform shows.
@@ -55,6 +57,8 @@ pub struct Entry {
     pub version: u64,
     /// The document.
     pub view: GatewayView,
+    /// What of it a user declared.
+    pub declared: Arc<GatewaySpec>,
     /// Weights in the data plane (R22 rule 4).
     pub effective: Vec<Percent>,
     /// True for routes whose group is gone and that wait for it or for their removal (R22 rule 3).

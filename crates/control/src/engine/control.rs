@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) ring: Mutex<Ring>,
     /// True once nothing more is to be changed.
     pub(crate) stopping: watch::Sender<bool>,
+    /// Changes after every change of the proxies in the view.
+    pub(crate) proxies: watch::Sender<()>,
 }
 
 /// Why the control plane cannot start.
@@ -87,6 +89,7 @@ impl Control {
             acks: Acks::new(),
             ring: Mutex::new(Ring::new()),
             stopping: watch::Sender::default(),
+            proxies: watch::Sender::new(()),
         });
         let (requests, queue) = mpsc::channel(QUEUE);
         // Publishes what was last in force before it returns.
@@ -156,6 +159,11 @@ impl Control {
     /// After `timeout`: the proxies that do not.
     pub async fn applied(&self, revision: u64, timeout: Duration) -> Result<Receipt, NotApplied> {
         self.shared.acks.applied(revision, timeout).await
+    }
+
+    /// Changes with every proxy that comes, goes, or serves another revision: [`View::proxies`] is different then.
+    pub fn acknowledged(&self) -> watch::Receiver<()> {
+        self.shared.proxies.subscribe()
     }
 
     /// How the proxies took a revision; `None` when it is not among the last 1000 published ones.
@@ -238,5 +246,6 @@ impl Shared {
             let proxies = Arc::new(self.acks.statuses());
             View { proxies, ..View::clone(view) }
         });
+        self.proxies.send_replace(());
     }
 }

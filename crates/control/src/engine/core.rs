@@ -24,7 +24,7 @@ use crate::plan::accept::Done;
 use crate::plan::matches::Matches;
 use crate::plan::{self, Plan, Rules, reconcile, show};
 use crate::request::{Outcome, Refusal, Request};
-use crate::state::{Gateway, GatewayState, Sighting, State};
+use crate::state::{Gateway, GatewayState, Sighting, State, StoredMirror};
 use crate::view::{Counts, Entry, StoredArtifact};
 
 pub(crate) struct Core {
@@ -66,6 +66,7 @@ impl Ahead {
 pub(crate) struct Shown {
     pub(crate) gateways: Arc<BTreeMap<GatewayName, Arc<Entry>>>,
     pub(crate) artifacts: Arc<BTreeMap<(model::artifact::ArtifactKind, String), Arc<StoredArtifact>>>,
+    pub(crate) mirrors: Arc<BTreeMap<GatewayName, Arc<StoredMirror>>>,
     pub(crate) config: Arc<RoutingConfig>,
 }
 
@@ -111,6 +112,7 @@ impl Core {
         self.wake.clear();
         self.due.clone_from(&all);
         self.shown.artifacts = Arc::new(self.stored.artifacts.clone());
+        self.shown.mirrors = Arc::new(self.stored.mirrors.clone());
         self.show(&all);
     }
 
@@ -206,6 +208,9 @@ impl Core {
         }
         if !plan.artifacts.is_empty() {
             self.shown.artifacts = Arc::new(self.stored.artifacts.clone());
+        }
+        if !plan.mirrors.is_empty() {
+            self.shown.mirrors = Arc::new(self.stored.mirrors.clone());
         }
         self.see(plan);
         self.forget_unused_selectors();
@@ -328,6 +333,7 @@ impl Core {
         Entry {
             version: gateway.version(),
             view: show::view(name, gateway, &self.rules),
+            declared: gateway.declared.clone(),
             effective: show::effective(gateway),
             absent: show::absent(gateway),
             instances: gateway.live.routes.iter().map(|route| count(&route.path)).collect(),

@@ -5,6 +5,7 @@
 //! gateways             the declared part, as written
 //! gateway-states       the live part: weights, conditions, port, hosts
 //! gateway-sightings    targets and absent routes
+//! gateway-mirrors      which object outside shows the gateway, and what both had last
 //! conditions, ...      passive artifacts
 //! ```
 
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::artifact::{Artifact, ArtifactKind};
-use model::gateway::GatewaySpec;
+use model::gateway::{GatewaySpec, Mirror};
 use model::name::GatewayName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,12 +22,13 @@ use store::{Commit, Delete, Expect, Loaded, Put, Record};
 
 use super::control::StartError;
 use crate::plan::Plan;
-use crate::state::{Gateway, Sighting, State, Written};
+use crate::state::{Gateway, Sighting, State, StoredMirror, Written};
 use crate::view::StoredArtifact;
 
 const DECLARED: &str = "gateways";
 const LIVE: &str = "gateway-states";
 const SIGHTED: &str = "gateway-sightings";
+const MIRRORED: &str = "gateway-mirrors";
 
 /// What a commit writes of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,18 @@ pub(crate) fn commit(stored: &State, plan: &Plan) -> Commit {
             None => {}
         }
     }
+    for name in &plan.mirrors {
+        let version = stored.mirrors.get(name).map_or(0, |stored| stored.version);
+        let (kind, record, expect) = (MIRRORED.to_owned(), name.as_str().to_owned(), expect(version));
+        match plan.state.mirrors.get(name) {
+            Some(after) => {
+                let body = after.mirror.to_stored();
+                commit.puts.push(Put { kind, name: record, body, expect });
+            }
+            None if version != 0 => commit.deletes.push(Delete { kind, name: record, expect }),
+            None => {}
+        }
+    }
     commit
 }
 
@@ -100,6 +114,11 @@ pub(crate) fn committed(stored: &State, plan: &mut Plan, revision: u64) {
     }
     for key in &plan.artifacts {
         if let Some(stored) = plan.state.artifacts.get_mut(key) {
+            Arc::make_mut(stored).version = revision;
+        }
+    }
+    for name in &plan.mirrors {
+        if let Some(stored) = plan.state.mirrors.get_mut(name) {
             Arc::make_mut(stored).version = revision;
         }
     }
@@ -169,6 +188,11 @@ pub(crate) fn load(loaded: &Loaded) -> Result<State, StartError> {
             Artifact::from_json(kind, &record.body).map_err(|problems| bad(record, problems.message()))?;
         let stored = StoredArtifact { artifact, version: record.version };
         state.artifacts.insert((kind, record.name.clone()), Arc::new(stored));
+    }
+    for record in loaded.records.iter().filter(|record| record.kind == MIRRORED) {
+        let name = GatewayName::parse(&record.name).map_err(|reason| bad(record, reason))?;
+        let mirror = Mirror::from_stored(&record.body).map_err(|reason| bad(record, reason))?;
+        state.mirrors.insert(name, Arc::new(StoredMirror { mirror, version: record.version }));
     }
     Ok(state)
 }

@@ -278,6 +278,7 @@ impl Task {
             revision,
             gateways: shown.gateways.clone(),
             artifacts: shown.artifacts.clone(),
+            mirrors: shown.mirrors.clone(),
             config: shown.config.clone(),
             started: true,
             store_problem: problem.clone(),

@@ -4,7 +4,7 @@
 //! their ports in one request, and the order of documents does not matter.
 //!
 //! A written document always acts on the live part, also when it is the one that is declared already: that is what PUT means. A
-//! door that applies the same documents over and over (GitOps) must compare with what is declared before it asks, so that it
+//! door whose documents are applied over and over (GitOps) uses [`Change::Declare`], which acts on what was edited only, so that it
 //! never moves live weights.
 
 use std::collections::BTreeSet;
@@ -14,16 +14,18 @@ use jiff::Timestamp;
 use model::artifact::{Artifact, ArtifactKind, Body};
 use model::condition::Condition;
 use model::event::NewEvent;
-use model::gateway::{GatewayDocument, GatewaySpec, References, RouteDocument};
+use model::gateway::{GatewayDocument, GatewaySpec, Mirror, References, RouteDocument};
 use model::name::GatewayName;
-use model::port::Protocol;
+use model::port::{Port, Protocol};
 use model::problem::{Problem, Problems};
 use model::rewrite::Rewrite;
 use serde_json::Value;
 
-use super::{Rules, chains, claims, diff, routes};
+use super::{Rules, chains, claims, declared, diff, routes};
 use crate::request::{Change, Mode, Part, Refusal, RefusalKind, Request};
-use crate::state::{Gateway, GatewayState, PlatformService, Sighting, State, Written};
+use crate::state::{
+    Gateway, GatewayState, LiveRoute, PlatformService, Sighting, State, StoredMirror, Written,
+};
 use crate::view::StoredArtifact;
 
 /// A state with the changes of a request in it, not yet reconciled with the platform.
@@ -35,6 +37,8 @@ pub struct Draft {
     pub gateways: BTreeSet<GatewayName>,
     /// Artifacts that were written or deleted.
     pub artifacts: BTreeSet<(ArtifactKind, String)>,
+    /// Gateways whose mirrors were written or deleted.
+    pub mirrors: BTreeSet<GatewayName>,
     /// What became of each change, in the order of the request.
     pub done: Vec<Done>,
     /// Archive events, and those that the request publishes.
@@ -65,6 +69,7 @@ pub fn accept(state: &State, rules: &Rules, request: &Request, now: Timestamp) -
             state: state.clone(),
             gateways: BTreeSet::new(),
             artifacts: BTreeSet::new(),
+            mirrors: BTreeSet::new(),
             done: Vec::new(),
             events: Vec::new(),
         },
@@ -115,13 +120,15 @@ struct Work<'a> {
 impl Work<'_> {
     /// A12: artifacts before gateways, deletions in the opposite order.
     fn many(&mut self, parts: &[Part]) -> Result<(), Refusal> {
-        self.several = true;
+        // What is remembered on the side is no change that anybody would look for in a message.
+        self.several = parts.iter().filter(|part| !matches!(part.change, Change::Mirror { .. })).count() > 1;
         let rank = |part: &Part| match part.change {
             Change::Artifact { .. } => Some(0),
-            Change::Gateway { .. } => Some(1),
+            Change::Gateway { .. } | Change::Declare { .. } => Some(1),
             Change::Evict { .. } | Change::Service { .. } => Some(2),
             Change::DeleteGateway(_) => Some(3),
-            Change::DeleteArtifact { .. } => Some(4),
+            Change::Mirror { .. } => Some(4),
+            Change::DeleteArtifact { .. } => Some(5),
             Change::Many(_) | Change::Events(_) => None,
         };
         let mut order: Vec<usize> = (0..parts.len()).collect();
@@ -148,6 +155,10 @@ impl Work<'_> {
     fn single(&mut self, change: &Change, body: Option<&str>) -> Result<Done, Refusal> {
         match change {
             Change::Gateway { document, mode } => self.put_gateway(document, *mode, body),
+            Change::Declare { document, uid, generation, own } => {
+                self.declare(document, (uid, *generation), own, body)
+            }
+            Change::Mirror { gateway, mirror } => Ok(self.mirror(gateway, mirror.as_ref())),
             Change::DeleteGateway(name) => self.delete_gateway(name),
             Change::Evict { gateway } => self.evict(gateway),
             Change::Service { gateway, service } => Ok(self.service(gateway, service)),
@@ -178,7 +189,70 @@ impl Work<'_> {
             internal(&name, previous.as_ref(), &spec)?;
         }
         let routes = routes::merge(previous.as_ref(), &spec).map_err(Problems::from)?;
-        let (port, assigned) = claims::port(previous.as_ref(), &spec);
+        let port = claims::port(previous.as_ref(), &spec);
+        // Where the document has an owner elsewhere, only what is no live setting changes it.
+        let spec = match &previous {
+            Some(previous) if self.draft.state.mirrors.contains_key(&name) => declared::kept(previous, spec),
+            _ => spec,
+        };
+        self.write_gateway(name.clone(), previous, spec, routes, port);
+        self.archive("gateways", name.as_str(), Some(mode), body);
+        Ok(Done::Gateway(name))
+    }
+
+    /// An edit of the mirrored document. Applied again, it changes nothing.
+    fn declare(
+        &mut self,
+        document: &GatewayDocument,
+        (uid, generation): (&str, i64),
+        own: &BTreeSet<String>,
+        body: Option<&str>,
+    ) -> Result<Done, Refusal> {
+        let name = document.name.clone();
+        let previous = self.draft.state.gateways.get(&name).cloned();
+        self.precondition("gateways", name.as_str(), previous.as_ref().map(Gateway::version))?;
+        let given = document.clone().resolve(&self.draft.state)?;
+        if name.is_internal() {
+            internal(&name, previous.as_ref(), &given)?;
+        }
+        let mirror = Mirror { uid: uid.to_owned(), generation, base: Arc::new(given.clone()) };
+        let (spec, routes) = match &previous {
+            None => {
+                let routes = routes::merge(None, &given).map_err(Problems::from)?;
+                (given, routes)
+            }
+            Some(gateway) => {
+                let known = self.draft.state.mirrors.get(&name);
+                let base = known.map_or(&gateway.declared, |known| &known.mirror.base);
+                let base = GatewaySpec::clone(base).with_fields_of(&given, own);
+                let spec = declared::edited(&base, &given, &gateway.declared);
+                let routes = declared::routes(&base, &given, &spec, gateway).map_err(Problems::from)?;
+                (spec, routes)
+            }
+        };
+        let port = claims::port(previous.as_ref(), &spec);
+        let same = previous.as_ref().is_some_and(|gateway| {
+            *gateway.declared == spec
+                && gateway.live.routes == routes
+                && gateway.live.port.number() == port.0.number()
+        });
+        if !same {
+            let mode = if previous.is_some() { Mode::Put } else { Mode::Create };
+            self.write_gateway(name.clone(), previous, spec, routes, port);
+            self.archive("gateways", name.as_str(), Some(mode), body);
+        }
+        self.mirror(&name, Some(&mirror));
+        Ok(Done::Gateway(name))
+    }
+
+    fn write_gateway(
+        &mut self,
+        name: GatewayName,
+        previous: Option<Gateway>,
+        spec: GatewaySpec,
+        routes: Vec<LiveRoute>,
+        (port, assigned): (Port, bool),
+    ) {
         let live = GatewayState {
             port,
             assigned,
@@ -197,10 +271,25 @@ impl Work<'_> {
             written: previous.as_ref().map_or_else(Written::default, |gateway| gateway.written),
         };
         self.draft.state.gateways.insert(name.clone(), gateway);
-        self.archive("gateways", name.as_str(), Some(mode), body);
         self.draft.gateways.insert(name.clone());
-        self.written.insert(name.clone());
-        Ok(Done::Gateway(name))
+        self.written.insert(name);
+    }
+
+    /// What is remembered of the object that mirrors a gateway. Nobody is told; it is no change to anything.
+    fn mirror(&mut self, name: &GatewayName, mirror: Option<&Mirror>) -> Done {
+        let mirrors = &mut self.draft.state.mirrors;
+        let known = mirrors.get(name);
+        if known.map(|known| &known.mirror) != mirror {
+            match mirror {
+                Some(mirror) => {
+                    let version = known.map_or(0, |known| known.version);
+                    mirrors.insert(name.clone(), Arc::new(StoredMirror { mirror: mirror.clone(), version }));
+                }
+                None => drop(mirrors.remove(name)),
+            }
+            self.draft.mirrors.insert(name.clone());
+        }
+        Done::Deleted(mirror.is_none())
     }
 
     fn delete_gateway(&mut self, name: &GatewayName) -> Result<Done, Refusal> {
@@ -354,8 +443,11 @@ impl Work<'_> {
 
 fn subject(change: &Change) -> String {
     match change {
-        Change::Gateway { document, .. } => format!("gateways/{}", document.name),
+        Change::Gateway { document, .. } | Change::Declare { document, .. } => {
+            format!("gateways/{}", document.name)
+        }
         Change::DeleteGateway(name)
+        | Change::Mirror { gateway: name, .. }
         | Change::Evict { gateway: name }
         | Change::Service { gateway: name, .. } => format!("gateways/{name}"),
         Change::Artifact { artifact, .. } => format!("{}/{}", artifact.kind().as_str(), artifact.name),

@@ -21,6 +21,7 @@ pub mod weights;
 
 mod chains;
 mod claims;
+mod declared;
 mod port_check;
 mod routes;
 mod targets;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub gateways: BTreeSet<GatewayName>,
     /// Artifacts that are different, or gone.
     pub artifacts: BTreeSet<(ArtifactKind, String)>,
+    /// Gateways whose mirrors are different, or gone.
+    pub mirrors: BTreeSet<GatewayName>,
     /// What was seen of each gateway looked at.
     pub seen: BTreeMap<GatewayName, Seen>,
     /// Events, in order.
@@ -121,6 +124,7 @@ pub fn automatic(
         state: current.clone(),
         gateways: due,
         artifacts: BTreeSet::new(),
+        mirrors: BTreeSet::new(),
         done: Vec::new(),
         events: Vec::new(),
     };
@@ -129,7 +133,7 @@ pub fn automatic(
 
 /// Reconciles the gateways of a draft, and those whose routes lead to them, with the platform.
 fn settle(stored: &State, draft: Draft, matches: &mut Matches, rules: &Rules, cause: Cause<'_>) -> Plan {
-    let Draft { mut state, gateways, artifacts, done, mut events } = draft;
+    let Draft { mut state, gateways, artifacts, mirrors, done, mut events } = draft;
     let gateways = with_dependents(&state, gateways);
     let mut seen = BTreeMap::new();
     for name in &gateways {
@@ -147,7 +151,7 @@ fn settle(stored: &State, draft: Draft, matches: &mut Matches, rules: &Rules, ca
             events.extend(diff(name, before, after, cause, rules));
         }
     }
-    Plan { state, gateways, artifacts, seen, events, done }
+    Plan { state, gateways, artifacts, mirrors, seen, events, done }
 }
 
 fn unchanged(before: Option<&crate::state::Gateway>, after: Option<&crate::state::Gateway>) -> bool {

@@ -4,6 +4,7 @@
 mod world;
 
 mod changes;
+mod declare;
 mod engine;
 mod events;
 mod examples;

@@ -13,6 +13,7 @@
 
 mod balance;
 mod host;
+mod mirror;
 mod read;
 mod read_route;
 mod resolve;
@@ -37,6 +38,7 @@ use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 
 pub use crate::gateway::host::{External, HostFormats, automatic_host, external, host_name};
+pub use crate::gateway::mirror::Mirror;
 pub(crate) use crate::gateway::read::{only, refuse_import};
 pub(crate) use crate::gateway::read_route::{read_condition, read_rewrite, read_route};
 pub use crate::gateway::weights::{complete_weights, weights_add_up};
