@@ -240,8 +240,8 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
 
     fn path(&self) -> Request {
         Request::new(match &self.namespace {
-            Some(namespace) => format!("/api/v1/namespaces/{namespace}/{}", O::RESOURCE),
-            None => format!("/api/v1/{}", O::RESOURCE),
+            Some(namespace) => format!("{}/namespaces/{namespace}/{}", O::API, O::RESOURCE),
+            None => format!("{}/{}", O::API, O::RESOURCE),
         })
     }
 
@@ -251,7 +251,8 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
 
     /// Reports a failure, once for each message, and waits.
     async fn failed(&mut self, error: &kube::Error, verb: &str) {
-        let message = explain(error, self.attempt(verb));
+        let unknown = O::UNKNOWN.filter(|_| status(error) == Some(404));
+        let message = unknown.map_or_else(|| explain(error, self.attempt(verb)), str::to_owned);
         if self.problem.as_ref() != Some(&message) {
             warn!("{message}");
             self.problem = Some(message.clone());

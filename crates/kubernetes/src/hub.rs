@@ -14,7 +14,7 @@ use crate::object::Service;
 use crate::observe;
 
 /// Changes that come within this time after a first one are shown together.
-const BURST: Duration = Duration::from_millis(20);
+pub(crate) const BURST: Duration = Duration::from_millis(20);
 
 /// Services by name; `None` until they were completely read once.
 pub(crate) type Services = Option<Arc<BTreeMap<String, Service>>>;
@@ -43,9 +43,9 @@ impl Known {
 
 /// What is known of one kind.
 pub(crate) struct Kind<R> {
-    updates: mpsc::Receiver<Update<R>>,
-    objects: BTreeMap<Key, R>,
-    complete: bool,
+    pub(crate) updates: mpsc::Receiver<Update<R>>,
+    pub(crate) objects: BTreeMap<Key, R>,
+    pub(crate) complete: bool,
     problem: Option<String>,
     /// Something is different since it was last shown.
     dirty: bool,
@@ -59,7 +59,7 @@ impl<R> Kind<R> {
 
 impl<R: PartialEq> Kind<R> {
     /// True when there is something new to show.
-    fn take_in(&mut self, update: Update<R>) -> bool {
+    pub(crate) fn take_in(&mut self, update: Update<R>) -> bool {
         match update {
             Update::Complete(mut objects) => {
                 // Objects that are as they were stay the same: whoever compares sees it at a glance.

@@ -32,6 +32,7 @@ mod connect;
 pub mod crd;
 mod explain;
 mod follow;
+pub mod gateways;
 mod hub;
 pub mod lease;
 pub mod namespaces;

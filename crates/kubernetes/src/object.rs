@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 
 /// A kind that is listed and watched.
 pub(crate) trait Object: DeserializeOwned + Clone + Send + 'static {
+    /// Where its group is.
+    const API: &'static str = "/api/v1";
     /// Its name in paths and in RBAC rules.
     const RESOURCE: &'static str;
     /// Which objects the API server leaves out.
@@ -18,6 +20,8 @@ pub(crate) trait Object: DeserializeOwned + Clone + Send + 'static {
     const LABEL_SELECTOR: Option<&'static str> = None;
     /// False when its objects are in no namespace.
     const NAMESPACED: bool = true;
+    /// What to say where the cluster does not have this kind at all.
+    const UNKNOWN: Option<&'static str> = None;
 
     fn metadata(&self) -> &Metadata;
 }
@@ -119,6 +123,54 @@ pub struct Service {
     pub metadata: Metadata,
     /// What it offers.
     pub spec: ServiceSpec,
+    /// What was given to it.
+    pub status: ServiceStatus,
+}
+
+/// Of `v1 ServiceStatus`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceStatus {
+    /// Addresses of a load balancer.
+    pub load_balancer: LoadBalancer,
+}
+
+/// Of `v1 LoadBalancerStatus`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancer {
+    /// Where it is reached.
+    #[serde(deserialize_with = "nullable")]
+    pub ingress: Vec<Ingress>,
+}
+
+/// Of `v1 LoadBalancerIngress`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    /// An address.
+    pub ip: Option<String>,
+    /// A name, where there is no address.
+    pub hostname: Option<String>,
+}
+
+impl Service {
+    /// Where clients reach its first port: at the load balancer if there is one, else inside the cluster.
+    pub(crate) fn addresses(&self) -> Vec<(String, u16)> {
+        let Some(port) = self.spec.ports.first().and_then(|port| u16::try_from(port.port).ok()) else {
+            return Vec::new();
+        };
+        let balanced = self.status.load_balancer.ingress.iter();
+        let balanced: Vec<String> = balanced
+            .filter_map(|at| at.ip.clone().or_else(|| at.hostname.clone()))
+            .filter(|at| !at.is_empty())
+            .collect();
+        let inside = || {
+            self.spec.cluster_ip.iter().filter(|ip| !matches!(ip.as_str(), "" | "None")).cloned().collect()
+        };
+        let hosts = if balanced.is_empty() { inside() } else { balanced };
+        hosts.into_iter().map(|host| (host, port)).collect()
+    }
 }
 
 /// Of `v1 ServiceSpec`.
@@ -167,7 +219,7 @@ impl Object for Service {
 }
 
 /// `null` means the same as nothing; Go writes empty lists and maps so.
-fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + Deserialize<'de>,

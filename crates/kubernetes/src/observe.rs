@@ -35,7 +35,7 @@ pub(crate) fn pod(pod: Pod) -> Instance {
 /// A Service as an instance. `None` for those that are never candidates (R18): headless ones, external names, and the Services
 /// of gateways, which would lead requests round in a circle.
 pub(crate) fn service(service: &Service) -> Option<Instance> {
-    let Service { metadata, spec } = service;
+    let Service { metadata, spec, status: _ } = service;
     if is_managed(service) || matches!(spec.cluster_ip.as_deref(), None | Some("" | "None")) {
         return None;
     }

@@ -12,6 +12,7 @@ use tracing::info;
 use crate::access::Callers;
 use crate::connect::Cluster;
 use crate::follow::Follower;
+use crate::gateways::Door;
 use crate::hub::{Hub, Kind, Known, Services};
 use crate::object::{Pod, Service};
 use crate::observe;
@@ -142,6 +143,19 @@ impl Platform {
     /// Who may use the API of this environment, as the cluster sees it.
     pub fn callers(&self) -> Callers {
         Callers::with(self.inner.client.clone())
+    }
+
+    /// The gateways that are custom resources of the environment's namespace. Each call begins to follow them anew.
+    pub fn gateways(&self) -> Door {
+        Door::open(self.inner.client.clone(), &self.inner.namespace)
+    }
+
+    /// Where a Service of the environment's namespace is reached: at its load balancer, else at its address in the cluster. Empty
+    /// while none is known.
+    pub fn addresses(&self, service: &str) -> Vec<(String, u16)> {
+        let services = self.inner.services.borrow();
+        let service = services.as_ref().and_then(|services| services.get(service));
+        service.map(Service::addresses).unwrap_or_default()
     }
 
     /// Ends everything; writes under way are cut off, which a later start repairs.
