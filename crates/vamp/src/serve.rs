@@ -8,6 +8,7 @@
 
 mod adapters;
 mod callers;
+mod gateways;
 mod platform;
 mod services;
 mod tokens;
@@ -154,6 +155,9 @@ impl Server {
             tokio::spawn(tick(Arc::clone(&telemetry), control.clone())),
             tokio::spawn(publish_metrics(Arc::clone(&telemetry), control.clone(), settings.clone())),
         ];
+        if let Platform::Kubernetes(platform) = &platform {
+            background.push(tokio::spawn(gateways::keep(platform.clone(), control.clone())));
+        }
         if let Platform::Kubernetes(platform) = &platform
             && settings.create_services
         {

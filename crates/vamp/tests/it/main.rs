@@ -7,6 +7,7 @@ mod churn;
 mod client;
 mod conformance;
 mod crash;
+mod custom_resources;
 mod demo;
 mod guide;
 mod harness;
