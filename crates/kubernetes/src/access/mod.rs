@@ -17,3 +17,6 @@ pub mod manifests;
 pub mod rights;
 
 pub use callers::{Caller, Callers, Refusal, Role};
+
+#[cfg(test)]
+mod real_tests;
