@@ -24,6 +24,7 @@ pub struct Connection {
     pub token: Option<String>,
     /// Environment: NAME, ORGANISATION/NAME or its namespace; the server's default one when not given
     #[arg(
+        short = 'n',
         long = "env",
         visible_alias = "namespace",
         env = "VAMP_ENVIRONMENT",
@@ -31,6 +32,18 @@ pub struct Connection {
         value_name = "NAME"
     )]
     pub environment: Option<String>,
+    /// Reach the controller that leads in a Kubernetes cluster, through the API server: whose user you are there
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The same, with this context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace of the controller, where it is neither that of the environment nor vamp-system
+    #[arg(long, env = "VAMP_INSTALLATION", global = true, value_name = "NAMESPACE")]
+    pub installation: Option<String>,
+    /// The URL was given, so no cluster is asked for the way
+    #[arg(skip)]
+    pub url_given: bool,
 }
 
 /// Output formats.
@@ -220,7 +233,7 @@ pub enum Verb {
         #[arg(short, long)]
         gateway: Option<String>,
         /// How many of the latest
-        #[arg(short = 'n', long, default_value_t = 30, value_name = "N")]
+        #[arg(long, default_value_t = 30, value_name = "N")]
         limit: usize,
         #[command(flatten)]
         output: Output,
@@ -244,8 +257,13 @@ pub enum Verb {
         output: Output,
     },
     /// Find what is wrong with this installation and say how to mend it; exits with 1 when something is
-    #[command(after_help = "Example: vamp check")]
-    Check,
+    #[command(
+        after_help = "Examples: vamp check\n          vamp check --kubeconfig ~/.kube/config -n shop -o json"
+    )]
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Run and stop workloads of the local platform
     #[command(subcommand)]
     Local(LocalVerb),
@@ -310,12 +328,12 @@ pub enum LocalVerb {
         name: String,
     },
     /// Print the latest log lines of an instance
-    #[command(after_help = "Example: vamp local logs sava-product-1.0.3-ff5f4e3c-1 -n 20")]
+    #[command(after_help = "Example: vamp local logs sava-product-1.0.3-ff5f4e3c-1 --lines 20")]
     Logs {
         /// Name of the instance, as `vamp local get` shows it
         instance: String,
         /// How many lines
-        #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
+        #[arg(long, visible_alias = "tail", default_value_t = 100, value_name = "N")]
         lines: usize,
     },
 }

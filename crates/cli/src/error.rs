@@ -29,6 +29,9 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// There is no way to the API in the cluster. Exit code 3.
+    #[error("{0}")]
+    NoWay(String),
     /// The reader of our output went away, for example `| head`: not an error. Exit code 0.
     #[error("output closed")]
     OutputClosed,
@@ -41,7 +44,7 @@ impl Error {
             Self::OutputClosed => 0,
             Self::Refused { .. } | Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::NoWay(_) => 3,
         }
     }
 }

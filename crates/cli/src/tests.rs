@@ -42,3 +42,28 @@ fn every_verb_of_the_client_shows_an_example() {
     }
     check(&program());
 }
+
+#[test]
+fn connection_flags_may_come_before_the_verb() {
+    for (given, expected) in [
+        ("vamp get gateways", "vamp get gateways"),
+        ("vamp -n shop get gateways", "vamp get -n shop gateways"),
+        ("vamp -nshop --context=c get x", "vamp get -nshop --context=c x"),
+        (
+            "kubectl-vamp --kubeconfig f --namespace shop --env e weight g a=1%",
+            "kubectl-vamp weight --kubeconfig f --namespace shop --env e g a=1%",
+        ),
+        ("vamp --help", "vamp --help"),
+        ("vamp -n shop --help", "vamp -n shop --help"),
+        ("vamp --urls x get", "vamp --urls x get"),
+        ("vamp -n", "vamp -n"),
+        ("vamp -n shop", "vamp -n shop"),
+        ("vamp", "vamp"),
+        ("", ""),
+    ] {
+        let words: Vec<std::ffi::OsString> = given.split_whitespace().map(Into::into).collect();
+        let words: Vec<String> =
+            super::verb_first(words).iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert_eq!(words.join(" "), expected, "{given}");
+    }
+}

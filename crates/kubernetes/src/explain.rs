@@ -41,7 +41,11 @@ fn missing_rule(attempt: Attempt<'_>) -> String {
     let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
     match right {
         Some(right) if right.scope == rights::Scope::Delegation => {
-            format!("bind its user to the ClusterRole {} (rule {})", right.scope.role(), right.rule_text())
+            format!(
+                "bind its user to the ClusterRole {} (rule {}), or give tokens of Vamp's own with --token-file",
+                right.scope.role(),
+                right.rule_text()
+            )
         }
         Some(right) => format!(
             "give its user a {kind} with the rule {} ('{}' of the installation has it)",
@@ -67,7 +71,7 @@ pub(crate) fn status(error: &kube::Error) -> Option<u16> {
     }
 }
 
-fn chain(error: &kube::Error) -> String {
+pub(crate) fn chain(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return format!("the API server answers {} {}", status.code, status.message).trim_end().to_owned();
     }

@@ -30,6 +30,7 @@ pub mod access;
 pub mod authority;
 mod connect;
 pub mod crd;
+pub mod doctor;
 mod explain;
 mod follow;
 pub mod gateways;
@@ -41,6 +42,7 @@ mod observe;
 mod platform;
 pub mod records;
 mod services;
+pub mod user;
 
 pub use connect::{Cluster, ConnectError, Credentials};
 pub use object::{Metadata, Service, ServicePort, ServiceSpec};

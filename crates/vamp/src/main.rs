@@ -4,6 +4,7 @@ mod agent;
 mod demo;
 mod plugin;
 mod process;
+mod reach;
 mod serve;
 mod settings;
 mod shop;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         return finish(print(&plugin::complete(&program, &words)));
     }
+    let arguments = cli::verb_first(arguments);
     let matches = match program.clone().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
@@ -36,7 +38,7 @@ fn main() -> ExitCode {
     match matches.subcommand() {
         Some((name @ ("serve" | "demo" | "agent"), given)) => server(name, arguments.clone(), given),
         Some((name @ ("sava-product" | "sava-cart"), given)) => finish(shop::run(name, given)),
-        _ => client(&matches, program),
+        _ => client(&matches, program, name == plugin::Name::Plugin),
     }
 }
 
@@ -100,7 +102,7 @@ fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode 
     }
 }
 
-fn client(matches: &ArgMatches, program: Command) -> ExitCode {
+fn client(matches: &ArgMatches, program: Command, is_plugin: bool) -> ExitCode {
     let (verb, connection) = match cli::parse(matches) {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
@@ -109,7 +111,7 @@ fn client(matches: &ArgMatches, program: Command) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return finish(Err(error.into())),
     };
-    match runtime.block_on(cli::run(verb, connection, program)) {
+    match runtime.block_on(reach::run(verb, connection, program, is_plugin)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             cli::report(&error);

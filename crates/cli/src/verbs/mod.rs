@@ -1,7 +1,7 @@
 //! The verbs, one file for each family.
 
 mod apply;
-mod check;
+pub(crate) mod check;
 mod documents;
 mod environments;
 mod events;
@@ -87,7 +87,7 @@ pub(crate) async fn run(verb: Verb, connection: Connection, whole: clap::Command
             if once { top.await } else { while_read(top).await }
         }
         Verb::Status { timeout, output } => status::status(&client, timeout, output.output).await,
-        Verb::Check => check::check(&client).await,
+        Verb::Check { output } => check::check(Vec::new(), &client, output.output).await,
         Verb::Local(verb) => local::run(&client, verb).await,
         Verb::Completion { .. } => Ok(()),
     }

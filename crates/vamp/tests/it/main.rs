@@ -5,6 +5,7 @@ mod agents;
 mod bad_input;
 mod churn;
 mod client;
+mod cluster_check;
 mod conformance;
 mod crash;
 mod custom_resources;
