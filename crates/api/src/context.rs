@@ -2,7 +2,7 @@
 //! settings.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -212,6 +212,11 @@ pub trait DataPlane: Send + Sync + 'static {
     fn ready(&self) -> bool {
         true
     }
+    /// Some of the last requests of an http gateway, oldest first, from the first time on that they were asked for. `None` where this
+    /// process does not see them.
+    fn recent(&self, _gateway: &GatewayName) -> Option<Vec<RecentRequest>> {
+        None
+    }
     /// Where virtual hosts are served.
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         None
@@ -220,6 +225,21 @@ pub trait DataPlane: Send + Sync + 'static {
     fn access_log_lost(&self) -> Option<u64> {
         None
     }
+}
+
+/// The head of a request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentRequest {
+    /// Method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Host, possibly with a port.
+    pub host: String,
+    /// Header fields in order.
+    pub fields: Vec<(String, String)>,
+    /// Address of the client.
+    pub source: IpAddr,
 }
 
 /// One target as a proxy sees it.

@@ -20,9 +20,9 @@ mod web;
 
 pub use crate::admin::{Probe, admin};
 pub use crate::context::{
-    Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, Role, Security,
-    Settings, TargetStatus, Token, UiFiles, Unauthenticated, Workload, WorkloadChange, WorkloadInstance,
-    Workloads, no_ui,
+    Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, RecentRequest, Role,
+    Security, Settings, TargetStatus, Token, UiFiles, Unauthenticated, Workload, WorkloadChange,
+    WorkloadInstance, Workloads, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};
 pub use crate::serve::serve;

@@ -285,6 +285,17 @@ pub(crate) struct RouteTestInput {
     source: Option<String>,
 }
 
+/// Asks which of the last requests a condition would take.
+#[derive(ToSchema)]
+pub(crate) struct ConditionTestInput {
+    /// Name of the gateway.
+    #[schema(example = "shop")]
+    gateway: String,
+    /// Text of the condition.
+    #[schema(example = "Header Accept Contains v2")]
+    condition: String,
+}
+
 /// Parameters of every write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -33,6 +33,7 @@ use crate::h1::head::{Bounds, Name, Progress, Refusal, Request, Response, Versio
 use crate::h1::target::{Identity, identify};
 use crate::listener::Key;
 use crate::meter::Outcome;
+use crate::recent::RecentRequest;
 use crate::relay::Incoming;
 use crate::reply::Own;
 use crate::stream::Stream;
@@ -283,6 +284,20 @@ fn find(client: &Client, host: &str) -> Result<Arc<Served>, Own> {
     })
 }
 
+/// A copy of the head, for whoever looks at the last requests.
+#[cold]
+fn seen(view: &RequestHead<'_>, request: &Request, buffer: &[u8]) -> RecentRequest {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields = request.fields.list.iter();
+    RecentRequest {
+        method: view.method.to_owned(),
+        target: view.target.to_owned(),
+        host: view.host.to_owned(),
+        fields: fields.map(|field| (text(field.name.of(buffer)), text(field.value.of(buffer)))).collect(),
+        source: view.source,
+    }
+}
+
 async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> Next {
     let limits = &client.worker.shared.settings.limits;
     let Scratch { inbox, have, used, spill, request, response, out, head: head_out, failed } = scratch;
@@ -328,6 +343,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     };
     let debug = request.fields.known(Name::VampDebug).any(|field| field.value.of(head) == b"1")
         && client.worker.shared.settings.debug_sources.iter().any(|net| net.contains(&view.source));
+    client.worker.shared.recent.offer(&served.gateway.config.name, || seen(&view, request, head));
     let mut plan = Plan::make(client, served, &view);
     let mut fresh = false;
 

@@ -29,6 +29,7 @@ mod health;
 mod listener;
 mod maintenance;
 mod meter;
+mod recent;
 mod relay;
 mod reply;
 mod resolve;
@@ -60,6 +61,8 @@ use tokio::task::LocalSet;
 use access_log::AccessLogger;
 use maintenance::{Command, Maintenance};
 use meter::Meters;
+use recent::Recent;
+pub use recent::RecentRequest;
 use table::Table;
 use worker::{Message, Shared};
 
@@ -156,7 +159,7 @@ impl Proxy {
                 AccessLogger::start(log).map_err(|error| StartError::AccessLog(file, error))
             })
             .transpose()?;
-        let shared = Arc::new(Shared { settings: settings.clone(), log });
+        let shared = Arc::new(Shared { settings: settings.clone(), log, recent: Recent::default() });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
             .collect::<io::Result<Vec<_>>>()
@@ -235,6 +238,11 @@ impl Proxy {
         }
         all.sort_by(|left, right| left.gateway.cmp(&right.gateway));
         all
+    }
+
+    /// Some of the last requests of an http gateway, oldest first. They are kept from the first look on, and for a minute after the last.
+    pub fn recent(&self, gateway: &GatewayName) -> Vec<Arc<RecentRequest>> {
+        self.shared.recent.look(gateway, std::time::Instant::now())
     }
 
     /// Lines of the access log that were lost since the start; `None` without one.

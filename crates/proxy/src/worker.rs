@@ -16,6 +16,7 @@ use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
 use crate::exchange::Scratch;
 use crate::listener::{Key, Listener};
+use crate::recent::Recent;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::timer::Sweeper;
@@ -26,6 +27,7 @@ use crate::upstream::Pool;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) log: Option<AccessLogger>,
+    pub(crate) recent: Recent,
 }
 
 /// What a worker is told.

@@ -1,6 +1,7 @@
 //! The endpoints, one file for each resource.
 
 pub(crate) mod artifacts;
+pub(crate) mod condition_tests;
 pub(crate) mod configuration;
 pub(crate) mod documents;
 pub(crate) mod environments;
@@ -51,6 +52,7 @@ pub(crate) fn of_environment() -> OpenApiRouter<Arc<App>> {
         .merge(live::routes())
         .merge(operations::routes())
         .merge(route_tests::routes())
+        .merge(condition_tests::routes())
         .merge(status::routes())
         .merge(workloads::routes())
         .merge(info::routes())

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use model::name::GatewayName;
+use model::condition::Condition;
+use model::gateway::Balance;
+use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 use model::port::Protocol;
 use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
@@ -22,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{input, optional, required};
-use crate::context::App;
+use crate::context::{App, RecentRequest};
 use crate::schema;
 use crate::web::body::Text;
 use crate::web::failure::Failure;
@@ -247,35 +249,64 @@ fn share(count: u32) -> Value {
     Percent::from_hundredths(hundredths).unwrap_or_default().to_string().into()
 }
 
-/// Every condition of the gateway in order and whether it holds, whatever its strength and targets. There is one evaluation of
-/// conditions only, that of the data plane, so each question is put to it: a gateway with nothing but that route, which always can
-/// serve and has no weight.
+/// Every condition of the gateway in order and whether it holds, whatever its strength and targets.
 fn conditions(gateway: &Gateway, request: &Request) -> Vec<Value> {
     let config = &gateway.config;
     if config.protocol != Protocol::Http {
         return Vec::new();
     }
-    let holds = |route: &RouteConfig| {
+    let show = |route: &RouteConfig| {
+        let strength = Percent::from_hundredths(route.strength).unwrap_or_default();
+        let condition = route.condition.as_ref()?;
+        let holds = Trial::of(config, condition.clone())
+            .is_some_and(|trial| trial.takes(&head(gateway, request, &request.fields)));
+        let (text, strength) = (condition.text(), strength.to_string());
+        Some(json!({ "route": route.path, "condition": text, "strength": strength, "holds": holds }))
+    };
+    config.routes.iter().filter_map(show).collect()
+}
+
+/// A condition on trial. There is one evaluation of conditions only, that of the data plane, so each question is put to it: a
+/// gateway with nothing but a route that has the condition, always can serve and has no weight.
+pub(crate) struct Trial(Arc<Gateway>);
+
+impl Trial {
+    pub(crate) fn of(config: &GatewayConfig, condition: Condition) -> Option<Self> {
         let target = TargetConfig {
             id: "any".into(),
             name: "any".into(),
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
         };
-        let route = RouteConfig { weight: 0, strength: 10_000, targets: vec![target], ..route.clone() };
-        let asked = GatewayConfig { sticky: None, routes: vec![route], ..(**config).clone() };
-        let head = head(gateway, request, &request.fields);
-        compile(Arc::new(asked))
-            .is_some_and(|asked| decide(&asked, &head, &mut SplitMix(0)).reason == Reason::Condition)
-    };
-    let show = |route: &RouteConfig| {
-        let strength = Percent::from_hundredths(route.strength).unwrap_or_default();
-        let condition = route.condition.as_ref()?.text();
-        Some(
-            json!({ "route": route.path, "condition": condition, "strength": strength.to_string(), "holds": holds(route) }),
-        )
-    };
-    config.routes.iter().filter_map(show).collect()
+        let route = RouteConfig {
+            path: RoutePath::parse("any").ok()?,
+            lookup: "any".into(),
+            weight: 0,
+            condition: Some(condition),
+            strength: 10_000,
+            balance: Balance::Default,
+            rewrites: Vec::new(),
+            targets: vec![target],
+        };
+        compile(Arc::new(GatewayConfig { sticky: None, routes: vec![route], ..config.clone() })).map(Self)
+    }
+
+    /// Whether the condition holds for a request that came.
+    pub(crate) fn holds(&self, request: &RecentRequest) -> bool {
+        self.takes(&RequestHead {
+            method: &request.method,
+            target: &request.target,
+            host: &request.host,
+            fields: &request.fields,
+            source: request.source,
+            port: self.0.config.port.unwrap_or_default(),
+            tls: false,
+        })
+    }
+
+    fn takes(&self, head: &RequestHead<'_>) -> bool {
+        decide(&self.0, head, &mut SplitMix(0)).reason == Reason::Condition
+    }
 }
 
 fn show(target: &Target) -> Value {

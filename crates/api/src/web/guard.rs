@@ -86,7 +86,7 @@ fn required(method: &Method, path: &str) -> Role {
     let first = api.trim_start_matches('/').split('/').next().unwrap_or_default();
     match (is_read(method), first) {
         (true, _) => Role::Viewer,
-        (false, "route-tests") => Role::Viewer,
+        (false, "route-tests" | "condition-tests") => Role::Viewer,
         (false, "events") if api.trim_end_matches('/') == "/events/query" => Role::Viewer,
         (false, "config" | "configuration" | "workloads" | "vga") => Role::Admin,
         (false, _) => Role::Operator,

@@ -119,3 +119,37 @@ async fn a_history_has_every_route_in_order() {
     let instance = &one["gateways"][0]["routes"][0]["instances"][0];
     assert_eq!((&instance["address"], &instance["up"]), (&json!("10.1.0.7:8080"), &json!(true)));
 }
+
+#[tokio::test]
+async fn a_condition_is_tried_on_the_last_requests() {
+    let server = Server::start().await.with_shop().await;
+    let request = |target: &str, agent: &str| api::RecentRequest {
+        method: "GET".into(),
+        target: target.into(),
+        host: "shop".into(),
+        fields: vec![("user-agent".into(), agent.into())],
+        source: std::net::IpAddr::from([127, 0, 0, 1]),
+    };
+    server
+        .plane
+        .recent
+        .lock()
+        .unwrap()
+        .extend([request("/1?token=secret", "Firefox/1"), request("/2", "curl")]);
+    let ask = |condition: &str| {
+        server
+            .call("POST", "/api/v1/condition-tests")
+            .body(format!("gateway: shop\ncondition: \"{condition}\""))
+            .send()
+    };
+    let answer = ask("User-Agent == Firefox").await;
+    assert_eq!((answer.status, &answer.json()["matched"]), (200, &json!(1)), "{}", answer.text());
+    let requests = json!([
+        {"method": "GET", "path": "/2", "matches": false},
+        {"method": "GET", "path": "/1", "matches": true},
+    ]);
+    assert_eq!(answer.json()["requests"], requests, "newest first, and no query");
+    assert_eq!(ask("< path_beg / >").await.json()["matched"], 2);
+    let wrong = ask("User-Agent ==").await;
+    assert_eq!((wrong.status, &wrong.json()["code"]), (400, &json!("condition")), "{}", wrong.text());
+}

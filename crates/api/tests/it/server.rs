@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use api::{
-    Api, DataPlane, Environment, EnvironmentId, Info, Process, Settings, TargetStatus, Workload,
-    WorkloadChange, WorkloadInstance, Workloads,
+    Api, DataPlane, Environment, EnvironmentId, Info, Process, RecentRequest, Settings, TargetStatus,
+    Workload, WorkloadChange, WorkloadInstance, Workloads,
 };
 use control::{Control, SystemClock};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use model::instance::{Container, ContainerPort, Instance, InstanceKind, Observation};
+use model::name::GatewayName;
 use model::problem::{Problem, Problems};
 use routing::table::RoutingTable;
 use serde_json::Value;
@@ -181,6 +182,8 @@ pub(crate) struct Plane {
     pub(crate) broken: AtomicBool,
     /// Proxies come and go by themselves.
     pub(crate) agents: AtomicBool,
+    /// Requests that came to any gateway.
+    pub(crate) recent: Mutex<Vec<RecentRequest>>,
 }
 
 impl DataPlane for Plane {
@@ -191,6 +194,10 @@ impl DataPlane for Plane {
     fn targets(&self) -> Vec<TargetStatus> {
         assert!(!self.broken.load(Ordering::Relaxed), "a bug in the data plane");
         Vec::new()
+    }
+
+    fn recent(&self, _: &GatewayName) -> Option<Vec<RecentRequest>> {
+        Some(self.recent.lock().unwrap().clone())
     }
 
     fn comes_and_goes(&self) -> bool {

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use local::{InstanceState, Outcome};
 use model::event::NewEvent;
+use model::name::GatewayName;
 use model::problem::{Problem, Problems};
 use model::selector::Selector;
 use proxy::Proxy;
@@ -138,6 +139,17 @@ impl api::DataPlane for DataPlane {
             in_flight: target.in_flight.into(),
         });
         targets.collect()
+    }
+
+    fn recent(&self, gateway: &GatewayName) -> Option<Vec<api::RecentRequest>> {
+        let requests = self.0.recent(gateway).into_iter().map(|request| api::RecentRequest {
+            method: request.method.clone(),
+            target: request.target.clone(),
+            host: request.host.clone(),
+            fields: request.fields.clone(),
+            source: request.source,
+        });
+        Some(requests.collect())
     }
 
     fn virtual_host_address(&self) -> Option<SocketAddr> {

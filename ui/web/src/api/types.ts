@@ -21,6 +21,7 @@ export type GatewayOverview = Schemas['GatewayOverview']
 export type GatewayLine = Schemas['GatewayLine']
 export type History = Schemas['History']
 export type RouteTest = Schemas['RouteTest']
+export type ConditionTest = Schemas['ConditionTest']
 
 /** What the caller may do; each includes those before it. */
 export type Role = 'viewer' | 'operator' | 'admin'
