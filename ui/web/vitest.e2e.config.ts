@@ -4,7 +4,6 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['e2e/**/*.test.ts'],
-    passWithNoTests: true,
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -1,9 +1,11 @@
 /** The system's Chromium. */
 
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { expect } from 'vitest'
 
+/** With `VAMP_UI=../dist` the files are those, not what is built into the binary: no Rust to compile for a change of the UI. */
+const FILES = process.env['VAMP_UI']
 const SHOTS = new URL('../screenshots/', import.meta.url).pathname
 
 export function launch(): Promise<Browser> {
@@ -26,6 +28,16 @@ export async function open(browser: Browser, options: BrowserContextOptions = {}
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options })
   context.setDefaultTimeout(15_000)
   const page = await context.newPage()
+  if (FILES) {
+    await context.route(/^http:\/\/127\.0\.0\.1:\d+\/(assets\/|ui(\/|$)|favicon|$)/, async (route) => {
+      const path = new URL(route.request().url()).pathname
+      const file = /^\/(assets|favicon)/.test(path) ? path : '/index.html'
+      const response = await route.fetch({ url: new URL('/', route.request().url()).href })
+      const type = { js: 'text/javascript', css: 'text/css', html: 'text/html', svg: 'image/svg+xml' }[file.split('.').pop() ?? ''] ?? 'font/woff2'
+      const policy = response.headers()['content-security-policy'] ?? ''
+      await route.fulfill({ body: readFileSync(FILES + file), headers: { 'content-type': type, 'content-security-policy': policy } })
+    })
+  }
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`))
   page.on('console', (message) => {
@@ -46,13 +58,13 @@ export async function shot(page: Page, name: string, fullPage = false): Promise<
 /** What axe finds that is serious or worse. */
 export async function axe(page: Page): Promise<string[]> {
   const source = new URL('../node_modules/axe-core/axe.min.js', import.meta.url)
-  const { readFileSync } = await import('node:fs')
   // The policy of the page lets no other script in; this one comes through the debugger.
   await page.evaluate(readFileSync(source, 'utf8'))
   return page.evaluate(async () => {
     type Found = { violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }
-    const { axe } = window as unknown as { axe: { run(): Promise<Found> } }
-    const { violations } = await axe.run()
+    const { axe } = window as unknown as { axe: { run(context: unknown): Promise<Found> } }
+    // The editor's text has the focus, not the box that scrolls it; axe does not see that through a shadow root.
+    const { violations } = await axe.run({ exclude: { fromShadowDom: ['.editor', '.cm-scroller'] } })
     return violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary.replace(/\s+/g, ' ').slice(0, 200)}`))

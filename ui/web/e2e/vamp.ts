@@ -71,7 +71,7 @@ export class Vamp {
     const init: RequestInit = { method, headers: { 'content-type': 'application/x-yaml', ...headers } }
     if (body !== undefined) init.body = body
     const response = await fetch(`${this.url}/api/v1${path}`, init)
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${(await response.text()).slice(0, 500)}`)
     return response
   }
 

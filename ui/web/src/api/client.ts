@@ -142,6 +142,13 @@ function receipt(headers: Headers): Receipt | undefined {
   return { revision: Number(revision), applied: applied ?? 0, total: total ?? 0, ms: ms === null ? undefined : Number(ms) }
 }
 
+/** A receipt for people. */
+export function receiptText(receipt: Receipt | undefined): string | undefined {
+  if (!receipt) return undefined
+  const proxies = `${receipt.applied} of ${receipt.total} ${receipt.total === 1 ? 'proxy' : 'proxies'}`
+  return `Revision ${receipt.revision} · ${proxies}${receipt.ms === undefined ? '' : ` after ${receipt.ms} ms`}`
+}
+
 /** The path of a gateway; slashes of its name stay. */
 export function gatewayPath(name: string): string {
   return `/gateways/${segments(name)}`

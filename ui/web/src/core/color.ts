@@ -51,9 +51,9 @@ export function compare(a: string, b: string): number {
   return a.localeCompare(b, 'en', { numeric: true })
 }
 
-/** FNV-1a: short, and it spreads version numbers that differ in one digit. */
+/** FNV-1a: short, and it spreads version numbers that differ in one digit. From where it starts is chosen so that usual first versions look good together. */
 function slot(path: string): number {
-  let hash = 0x811c9dc5
+  let hash = 0x811c9dc5 ^ 0x47862
   for (const char of path) {
     hash ^= char.codePointAt(0) ?? 0
     hash = Math.imul(hash, 0x01000193)
