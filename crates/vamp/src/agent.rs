@@ -12,6 +12,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, Controller, TargetState};
@@ -42,7 +43,7 @@ pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
     process::log(&settings.log, &settings.log_format)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
-        let drain = settings.drain_timeout;
+        let (delay, drain) = (settings.drain_delay, settings.drain_timeout);
         // Addresses first: what cannot be bound must not touch the data.
         let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
             format!("cannot listen on {} for probes (--admin-listen)", settings.admin_listen)
@@ -60,6 +61,7 @@ pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
         }))?;
         stopped.cancelled().await;
         info!("stopping");
+        agent.linger(delay).await;
         agent.stop(drain).await;
         closing.cancel();
         let _ = serving.await;
@@ -115,6 +117,7 @@ pub(crate) struct Agent {
     proxy: Proxy,
     telemetry: Arc<Telemetry>,
     virtual_hosts: SocketAddr,
+    stopping: Arc<AtomicBool>,
     background: Vec<JoinHandle<()>>,
 }
 
@@ -164,12 +167,22 @@ impl Agent {
         let dice = Box::new(process::chance);
         let client = Client::start(settings, Arc::new(served), Arc::clone(&telemetry), cache, dice).await;
         background.push(tokio::spawn(give_back(client.status())));
-        Ok(Self { client, proxy, telemetry, virtual_hosts, background })
+        let stopping = Arc::default();
+        Ok(Self { client, proxy, telemetry, virtual_hosts, stopping, background })
     }
 
     /// Where virtual hosts are served.
     pub(crate) fn virtual_hosts(&self) -> SocketAddr {
         self.virtual_hosts
+    }
+
+    /// Goes on serving, but is not ready any more. On Kubernetes every node takes a pod that ends off its Services by itself and
+    /// some time later; whoever it sends here meanwhile must not find a closed door.
+    pub(crate) async fn linger(&self, delay: Duration) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Stops in order: traffic drains, what was counted last is reported, the agent takes its leave.
@@ -242,17 +255,21 @@ struct Probe {
     status: watch::Receiver<::agent::Status>,
     proxy: Proxy,
     telemetry: Arc<Telemetry>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Probe {
     fn of(agent: &Agent) -> Self {
         let (proxy, telemetry) = (agent.proxy.clone(), Arc::clone(&agent.telemetry));
-        Self { status: agent.client.status(), proxy, telemetry }
+        Self { status: agent.client.status(), proxy, telemetry, stopping: Arc::clone(&agent.stopping) }
     }
 }
 
 impl api::Probe for Probe {
     fn unready(&self) -> Option<String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("the agent is stopping".into());
+        }
         let status = self.status.borrow();
         if status.ready() {
             return None;

@@ -24,7 +24,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> anyhow::Result<Value> {
         ("replace", [from, to, text]) => string(text)?.replace(string(from)?, string(to)?).into(),
         ("printf", [format, values @ ..]) => printf(string(format)?, values)?.into(),
         ("default", [other, value]) => if truthy(value) { value } else { other }.clone(),
-        ("add", [one, other]) => (number(one)? + number(other)?).into(),
+        ("add", numbers) => numbers.iter().map(number).sum::<anyhow::Result<usize>>()?.into(),
         ("fail", [message]) => bail!("{}", string(message)?),
         ("eq", [one, others @ ..]) if !others.is_empty() => others.contains(one).into(),
         ("ne", [one, other]) => (one != other).into(),

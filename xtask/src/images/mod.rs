@@ -88,6 +88,7 @@ fn images(folder: &Path) -> anyhow::Result<Vec<Image>> {
 
 /// Builds the static binaries; the folder that they are in.
 fn build() -> anyhow::Result<PathBuf> {
+    super::ui::build()?;
     let triple = triple();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let mut command = cargo(["build", "--release", "--package", "vamp", "--package", "sava", "--bins"]);

@@ -80,6 +80,9 @@ pub(crate) struct AgentSettings {
     /// File that gets one JSON line for each request; `-` for standard output
     #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
+    /// How long the agent goes on serving when it is told to stop, for those who do not know yet that it will be gone
+    #[arg(long, env = "VAMP_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_delay: Duration,
     /// How long requests under way may take to finish when the agent stops
     #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Duration,

@@ -83,6 +83,10 @@ impl World {
     }
 
     fn agent(&self, number: u8, controller: SocketAddr) -> Agent {
+        self.agent_with(number, controller, &[])
+    }
+
+    fn agent_with(&self, number: u8, controller: SocketAddr, more: &[&str]) -> Agent {
         let name = format!("agent-{number}");
         let file = |name: &str| self.folder.path().join(name).display().to_string();
         let mut child = Command::new(env!("CARGO_BIN_EXE_vamp"))
@@ -98,6 +102,7 @@ impl World {
                 "5s",
             ])
             .args(["--controller", &controller.to_string()])
+            .args(more)
             .args([
                 "--token-file",
                 &file("token"),
@@ -334,4 +339,23 @@ async fn an_agent_without_anything_lives_and_is_not_ready() {
         .unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && message.contains("another agent uses"), "{message}");
+}
+
+/// Nodes of a cluster go on sending requests for a while after an agent was told to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_told_to_end_serves_on_for_a_while() {
+    let world = World::new().await;
+    let (controller, _closing) = world.controller(None).await;
+    let agent = world.agent_with(1, controller, &["--drain-delay", "3s"]);
+    let target = Target::start("here").await;
+    let revision = world.shop(&[(&target, "100%")]).await;
+    world.applied(revision, 1).await;
+    signal(agent.child.id(), "TERM");
+    eventually("the word that it stops", || async {
+        let (status, body) = agent.ready().await;
+        (status == 503 && body.contains("stopping")).then_some(())
+    })
+    .await;
+    assert_eq!(agent.serves().await, (200, "here".to_owned()));
+    assert_eq!(agent.terminate(), Some(0));
 }

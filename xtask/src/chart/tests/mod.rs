@@ -65,7 +65,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
             "agents-only",
-            json!({"controller": {"enabled": false}, "agent": {"controller": "https://vamp-controller.vamp.svc:8092"}}),
+            json!({"controller": {"enabled": false}, "agent": {"controller": "vamp-controller.vamp.svc:8092"}}),
         ),
         (
             "everything",

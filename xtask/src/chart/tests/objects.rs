@@ -153,10 +153,12 @@ fn workload(place: &str, object: &Object, exists: &dyn Fn(&str, &str, &str) -> b
     }
     // Whoever is told to stop must be let finish.
     let grace = template["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap();
-    if let Some(drain) = arguments.iter().find_map(|a| a.strip_prefix("--drain-timeout=")) {
-        let drain: u64 = drain.trim_end_matches('s').parse().unwrap();
-        assert!(grace > drain + 10, "{place}: {grace} s to end, {drain} s of them to drain");
-    }
+    let seconds = |flag: &str| {
+        let text = arguments.iter().find_map(|argument| argument.strip_prefix(flag));
+        text.map_or(0, |text| text.trim_end_matches('s').parse::<u64>().unwrap())
+    };
+    let (delay, drain) = (seconds("--drain-delay="), seconds("--drain-timeout="));
+    assert!(grace >= delay + drain + 10, "{place}: {grace} s to end, {delay} + {drain} s of them to drain");
     if object.kind() == "Deployment" {
         assert_eq!(object.value["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0, "{place}");
     }
