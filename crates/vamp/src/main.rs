@@ -1,13 +1,20 @@
 //! The `vamp` binary: reads the command line and hands over. Everything it wires lives in the crates below.
 
+mod adapters;
 mod agent;
+mod callers;
+mod controller;
 mod demo;
+mod environment;
+mod gateways;
 mod plugin;
 mod process;
 mod reach;
 mod serve;
+mod services;
 mod settings;
 mod shop;
+mod tokens;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -16,7 +23,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
-use settings::{AgentSettings, Settings};
+use settings::{AgentSettings, ControllerSettings, Settings};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -36,7 +43,9 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     match matches.subcommand() {
-        Some((name @ ("serve" | "demo" | "agent"), given)) => server(name, arguments.clone(), given),
+        Some((name @ ("serve" | "demo" | "agent" | "controller"), given)) => {
+            server(name, arguments.clone(), given)
+        }
         Some((name @ ("sava-product" | "sava-cart"), given)) => finish(shop::run(name, given)),
         _ => client(&matches, program, name == plugin::Name::Plugin),
     }
@@ -48,6 +57,11 @@ fn command() -> Command {
         .after_help("The first line on standard output is JSON with the addresses in use.");
     let agent = AgentSettings::augment_args(Command::new("agent"))
         .about("Run the proxy only, led by a controller; serves its last routing table without one")
+        .after_help("The first line on standard output is JSON with the addresses in use.");
+    let controller = ControllerSettings::augment_args(Command::new("controller"))
+        .about(
+            "Run API and control for environments on Kubernetes; agents carry the traffic, replicas stand by",
+        )
         .after_help("The first line on standard output is JSON with the addresses in use.");
     let demo = demo::Options::augment_args(Settings::augment_args(Command::new("demo")))
         .about("Start Vamp with the sava shop and walk through a release")
@@ -62,6 +76,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .max_term_width(110)
         .subcommand(serve)
+        .subcommand(controller)
         .subcommand(agent)
         .subcommand(demo)
         .subcommand(shop::command("sava-product", "The product service of the sava shop").hide(true))
@@ -69,7 +84,7 @@ fn command() -> Command {
     cli::augment(program)
 }
 
-/// `serve`, `agent` and `demo`: settings from flags, environment and file, then the server.
+/// `serve`, `controller`, `agent` and `demo`: settings from flags, environment and file, then the server.
 fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode {
     let program = command();
     let Some(shape) = program.find_subcommand(name) else { return ExitCode::FAILURE };
@@ -88,11 +103,17 @@ fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode 
             Err(error) => usage(&error),
         };
     }
+    let applied = settings::applied(matches, shape);
+    if name == "controller" {
+        return match ControllerSettings::from_arg_matches(matches) {
+            Ok(settings) => finish(controller::run(settings, applied)),
+            Err(error) => usage(&error),
+        };
+    }
     let settings = match Settings::from_arg_matches(matches) {
         Ok(settings) => settings,
         Err(error) => return usage(&error),
     };
-    let applied = settings::applied(matches, shape);
     if name == "serve" {
         return finish(serve::run(settings, applied));
     }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use memory::{Tidy, give_back};
+pub(crate) use memory::{Memory, Tidy, give_back};
 
 /// Threads for everything but the proxy, which has its own. Two suffice: both mostly wait.
 const RUNTIME_THREADS: usize = 2;

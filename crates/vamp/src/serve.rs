@@ -7,11 +7,7 @@
 //! ```
 
 mod adapters;
-mod callers;
-mod gateways;
 mod platform;
-mod services;
-mod tokens;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use control::Control;
-use jiff::Timestamp;
 use model::selector::Selector;
 use proxy::Proxy;
 use serde_json::json;
@@ -30,18 +25,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::process;
+use crate::adapters::Applied;
+use crate::environment::{Environment, Metrics, Parts};
+use crate::gateways;
+use crate::process::{self, Memory};
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
+use crate::tokens;
 
 /// Name of the proxy in this process, in receipts and `status`.
 const PROXY: &str = "local";
 
 /// How long API requests under way may take to finish when Vamp stops.
 const API_DRAIN: Duration = Duration::from_secs(5);
-
-/// Settings as `GET /config` shows them: name, value, source.
-pub(crate) type Applied = Vec<(String, String, &'static str)>;
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
@@ -72,7 +68,7 @@ pub(crate) struct Server {
     store: Arc<SqliteStore>,
     closing: CancellationToken,
     api_task: JoinHandle<bool>,
-    background: Vec<JoinHandle<()>>,
+    environment: Environment,
 }
 
 impl Server {
@@ -128,20 +124,23 @@ impl Server {
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
         let platform = Platform::start(&settings).await?;
-        let control = Control::start(
-            adapters::control_settings(
+        let memory = Memory::default();
+        let mut environment = Environment::start(Parts {
+            rules: adapters::control_settings(
                 &settings,
                 platform.namespace(),
                 filter.clone(),
                 &[api.port(), virtual_hosts.port()],
                 proxy.clone(),
             ),
-            Arc::clone(&store) as Arc<dyn Store>,
-            platform.observe(),
-            Arc::new(control::SystemClock),
-        )
-        .await
-        .context("cannot start the control plane")?;
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            observation: platform.observe(),
+            telemetry: Arc::clone(&telemetry),
+            metrics: Metrics { window: settings.metrics_window, period: settings.metrics_period },
+            memory: memory.clone(),
+        })
+        .await?;
+        let control = environment.control.clone();
 
         control.proxy_joined(PROXY);
         let mut published = control.published();
@@ -150,23 +149,16 @@ impl Server {
         control.acknowledge(PROXY, outcome.revision, outcome.problems);
 
         let closing = CancellationToken::new();
-        let mut background = vec![
-            tokio::spawn(follow(control.clone(), proxy.clone(), published)),
-            tokio::spawn(tick(Arc::clone(&telemetry), control.clone())),
-            tokio::spawn(publish_metrics(Arc::clone(&telemetry), control.clone(), settings.clone())),
-        ];
+        environment.spawn(follow(control.clone(), proxy.clone(), published));
+        environment.spawn(memory.run());
         if let Platform::Kubernetes(platform) = &platform {
-            background.push(tokio::spawn(gateways::keep(platform.clone(), control.clone())));
+            environment.spawn(gateways::keep(platform.clone(), control.clone()));
         }
         if let Platform::Kubernetes(platform) = &platform
             && settings.create_services
         {
-            background.push(tokio::spawn(services::keep(
-                platform.clone(),
-                control.clone(),
-                settings.service_type,
-                format!("serve.{}", settings.environment),
-            )));
+            let owner = format!("serve.{}", settings.environment);
+            environment.keep_services(platform, settings.service_type, owner);
         }
 
         let endpoints = adapters::api(adapters::Parts {
@@ -201,7 +193,7 @@ impl Server {
             store,
             closing,
             api_task,
-            background,
+            environment,
         })
     }
 
@@ -225,9 +217,7 @@ impl Server {
         if !self.api_task.await.unwrap_or_default() {
             warn!("API requests under way were cut off");
         }
-        for task in self.background {
-            task.abort();
-        }
+        self.environment.stop().await;
         self.platform.stop().await;
         self.store.close().await;
     }
@@ -256,49 +246,5 @@ async fn follow(
             },
         };
         control.acknowledge(PROXY, outcome.revision, outcome.problems);
-    }
-}
-
-/// Once a second: rolls the windows. After a change, and now and then: forgets series of what is gone, gives memory back.
-async fn tick(telemetry: Arc<Telemetry>, control: Control) {
-    // Series outlive what they count by minutes, so this is soon enough; and it looks at every series there is.
-    const TIDY_SECONDS: u32 = 60;
-    let mut left = 0;
-    let mut seen = control.view();
-    let mut memory = process::Tidy::default();
-    // What the start took goes back as well.
-    let mut first = true;
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        second.tick().await;
-        let now = Timestamp::now();
-        telemetry.tick(now);
-        let view = control.view();
-        let other_config = !Arc::ptr_eq(&seen.config, &view.config);
-        let other_instances = !Arc::ptr_eq(&seen.observation, &view.observation);
-        if left == 0 || other_config {
-            telemetry.retain(&adapters::live_series(&view), now);
-            left = TIDY_SECONDS;
-        }
-        left -= 1;
-        if memory.tick(std::mem::take(&mut first) || other_config || other_instances) {
-            tokio::task::spawn_blocking(process::give_back);
-        }
-        seen = view;
-    }
-}
-
-/// Publishes metrics and health as events (spec: automation 2.2, 2.3).
-async fn publish_metrics(telemetry: Arc<Telemetry>, control: Control, settings: Settings) {
-    let mut period = tokio::time::interval(settings.metrics_period.max(Duration::from_secs(1)));
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let window = u32::try_from(settings.metrics_window.as_secs()).unwrap_or(u32::MAX).max(1);
-    loop {
-        period.tick().await;
-        let events = adapters::metric_figures(&telemetry, &control.view(), window, Timestamp::now());
-        if !events.is_empty() {
-            control.publish_transient(events).await;
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! The settings of `serve`, `demo` and (in [`agent`]) `agent`: one definition gives flag, environment variable, file key, default and help.
+//! The settings of `serve`, `demo`, (in [`agent`]) `agent` and (in [`controller`]) `controller`: one definition gives flag, environment variable, file key, default and help.
 //!
 //! Order: flag > environment > file (`--config`) > default. A file key is the flag's name; an unknown key is refused.
 
 mod agent;
+mod controller;
 #[cfg(test)]
 mod reference;
 
@@ -17,6 +18,7 @@ use clap::{ArgAction, ArgMatches, Args, Command};
 use kubernetes::ServiceType;
 
 pub(crate) use agent::AgentSettings;
+pub(crate) use controller::ControllerSettings;
 
 /// More threads than any machine has cores for; each costs memory and a socket for every gateway.
 const MOST_WORKERS: usize = 1024;

@@ -4,6 +4,10 @@
 //! the thread that used it, and most of these threads never need so much again: with 1,000 gateways of 5 instances that is
 //! half of everything resident. So once things are quiet after a change, what is free goes back.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 /// Ticks between two times, as giving back costs some milliseconds and what is needed again has to be taken again; and ticks
 /// after which changes without end are no reason to wait any longer.
 const PAUSE: u32 = 10;
@@ -46,6 +50,32 @@ pub(crate) fn give_back() {
 /// Elsewhere the allocator does as it sees fit.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back() {}
+
+/// Told by everybody who changes something; gives memory back when things are quiet. Clones are handles to the same one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    changed: Arc<AtomicBool>,
+}
+
+impl Memory {
+    /// Something was changed that took memory.
+    pub(crate) fn changed(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives back what is free, now and then. Never ends.
+    pub(crate) async fn run(self) {
+        let mut tidy = Tidy::default();
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            second.tick().await;
+            if tidy.tick(self.changed.swap(false, Ordering::Relaxed)) {
+                tokio::task::spawn_blocking(give_back);
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

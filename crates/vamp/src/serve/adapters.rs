@@ -1,26 +1,20 @@
-//! Between the crates: settings translated, and the small traits of the API fulfilled.
+//! Between the crates, for `serve`: settings translated, and the small traits of the API fulfilled by what is in this process.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use control::{Control, PortCheck, View};
+use control::{Control, PortCheck};
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use local::{InstanceState, Outcome};
-use model::event::NewEvent;
 use model::name::GatewayName;
-use model::problem::{Problem, Problems};
+use model::problem::Problems;
 use model::selector::Selector;
 use proxy::Proxy;
 use routing::table::RoutingTable;
-use serde_json::Value;
-use telemetry::figures::{HealthMode, Instances, Subject, health, metric_events};
-use telemetry::{Key, Telemetry, Window};
+use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::Applied;
-use crate::serve::callers::ClusterUsers;
+use crate::adapters::{self, Applied, NoWorkloads};
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
@@ -60,22 +54,11 @@ pub(super) struct Parts<'a> {
 /// The API with this one environment.
 pub(super) fn api(parts: Parts<'_>) -> api::Api {
     let settings = parts.settings;
-    let mut applied: std::collections::BTreeMap<String, Value> = parts
-        .applied
-        .iter()
-        .map(|(name, value, _)| (format!("vamp.{name}"), Value::String(value.clone())))
-        .collect();
+    let mut applied = adapters::applied(&parts.applied);
     // Scripts written for the original ask where gateways can be reached.
     applied.insert("vamp.gateway-driver.host".into(), settings.gateway_address.to_string().into());
     let api = api::Api::new(api::Process {
-        info: api::Info {
-            message: "Vamp: release control for microservices".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            uuid: instance_id(),
-            started: Timestamp::now(),
-            store: "sqlite".into(),
-            platform: parts.platform.name().to_owned(),
-        },
+        info: adapters::info("sqlite", parts.platform.name()),
         ui: ui::file,
         settings: api::Settings {
             security: api::Security {
@@ -107,18 +90,10 @@ pub(super) fn api(parts: Parts<'_>) -> api::Api {
 fn authenticator(platform: &Platform, api: SocketAddr) -> Option<Arc<dyn api::Authenticator>> {
     match platform {
         Platform::Kubernetes(platform) if !api.ip().is_loopback() => {
-            Some(Arc::new(ClusterUsers(platform.callers())))
+            Some(adapters::cluster_users(platform.callers()))
         }
         _ => None,
     }
-}
-
-/// Tells one start of the process from another: time and process id, mixed.
-fn instance_id() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    let word =
-        |salt: u64| RandomState::new().hash_one((salt, std::process::id(), Timestamp::now().as_nanosecond()));
-    format!("{:016x}{:016x}", word(1), word(2))
 }
 
 struct DataPlane(Proxy);
@@ -165,33 +140,6 @@ fn workloads(platform: Platform) -> Arc<dyn api::Workloads> {
     match platform {
         Platform::Local(platform) => Arc::new(Workloads(platform)),
         Platform::Kubernetes(_) => Arc::new(NoWorkloads),
-    }
-}
-
-/// Where the cluster runs what there is.
-struct NoWorkloads;
-
-fn elsewhere() -> Problems {
-    let text =
-        "Workloads are run by the Kubernetes cluster here: use kubectl, or the tool that deploys to it";
-    Problem::new("unsupported", "", text).into()
-}
-
-impl api::Workloads for NoWorkloads {
-    fn list(&self) -> Vec<api::Workload> {
-        Vec::new()
-    }
-
-    fn apply<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<api::WorkloadChange>, Problems>> {
-        Box::pin(async { Err(elsewhere()) })
-    }
-
-    fn delete<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<bool, Problems>> {
-        Box::pin(async { Err(elsewhere()) })
-    }
-
-    fn log(&self, _: &str, _: usize) -> Option<Vec<String>> {
-        None
     }
 }
 
@@ -260,50 +208,4 @@ fn workload(status: &local::WorkloadStatus) -> api::Workload {
         images: status.images.clone(),
         instances: instances.collect(),
     }
-}
-
-/// The series of everything that can get traffic now.
-pub(super) fn live_series(view: &View) -> BTreeSet<Key> {
-    let mut live = BTreeSet::new();
-    for gateway in view.config.gateways.values() {
-        live.insert(Key::Gateway(gateway.name.clone()));
-        for route in &gateway.routes {
-            live.insert(Key::Route(gateway.name.clone(), route.path.clone()));
-            for target in &route.targets {
-                live.insert(Key::Instance(gateway.name.clone(), route.path.clone(), target.id.clone()));
-            }
-        }
-    }
-    live
-}
-
-/// Metrics and health of every gateway that had traffic in the window, and of its routes. The others have nothing new to say:
-/// the API computes their figures when asked.
-pub(super) fn metric_figures(
-    telemetry: &Telemetry,
-    view: &View,
-    seconds: u32,
-    now: Timestamp,
-) -> Vec<NewEvent> {
-    let mut events = Vec::new();
-    let window = |key: &Key| telemetry.window(key, seconds).unwrap_or_else(|| Window::empty(seconds));
-    let in_flight = |key: &Key| telemetry.series(key).map_or(0, |series| series.totals().in_flight);
-    for (name, entry) in view.gateways.iter() {
-        let key = Key::Gateway(name.clone());
-        let whole = window(&key);
-        if whole.requests == 0 {
-            continue;
-        }
-        let judged = health(&whole, None, HealthMode::Ratio);
-        events.extend(metric_events(Subject::Gateway(name), &whole, in_flight(&key), judged, now));
-        for ((path, _), counts) in entry.view.routes.iter().zip(&entry.instances) {
-            let key = Key::Route(name.clone(), path.clone());
-            let part = window(&key);
-            let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            let instances = Instances { ready: number(counts.ready), wanted: number(counts.existing) };
-            let judged = health(&part, Some(instances), HealthMode::Ratio);
-            events.extend(metric_events(Subject::Route(name, path), &part, in_flight(&key), judged, now));
-        }
-    }
-    events
 }

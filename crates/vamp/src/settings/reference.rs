@@ -27,8 +27,12 @@ const TABLE: &str = "\
 ";
 
 /// Commands with settings of their own, and what they are for.
-const COMMANDS: [(&str, &str); 2] = [
+const COMMANDS: [(&str, &str); 3] = [
     ("serve", "Everything in one process."),
+    (
+        "controller",
+        "API and control for one or several environments on Kubernetes. On Kubernetes the defaults fit a pod as the installation makes it.",
+    ),
     (
         "agent",
         "The proxy only, led by a controller. On Kubernetes the defaults fit a pod as the installation makes it.",

@@ -12,7 +12,7 @@ const SHORTEST: usize = 16;
 ///
 /// # Errors
 /// The file cannot be read, a line cannot be understood, or there is no token in it; never shows a token.
-pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Token>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Token>> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read {} (--token-file)", path.display()))?;
     let mut tokens = Vec::new();
