@@ -39,5 +39,5 @@ pub(super) const EVENTS_SIZE: usize = 8 << 20;
 /// bring the record back meanwhile. No request lives this long: the API server ends all of them after a minute.
 pub(super) const TOMBSTONE: Duration = Duration::from_secs(3600);
 
-/// Objects that are written at the same time while folding.
-pub(super) const PARALLEL: usize = 16;
+/// Objects that are written at the same time while folding. Few, so that commits, which somebody waits for, are not held up by it.
+pub(super) const PARALLEL: usize = 4;
