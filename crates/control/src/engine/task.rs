@@ -317,11 +317,20 @@ fn later(now: Timestamp, pause: Duration) -> Timestamp {
 fn unavailable(error: &StoreError) -> Refusal {
     let text = error.to_string();
     let text = text.trim_end_matches('.');
-    let message = match error {
+    let (kind, code, message) = match error {
         StoreError::InDoubt(_) => {
-            format!("Read it again in a moment, and repeat the change if it was not made: {text}.")
+            let message =
+                format!("Read it again in a moment, and repeat the change if it was not made: {text}.");
+            (RefusalKind::Unavailable, "store", message)
         }
-        _ => format!("The change cannot be kept, and nothing was changed: {text}."),
+        // Trying again does not help.
+        StoreError::TooLarge(_) => {
+            (RefusalKind::Invalid, "too-large", format!("The change is too large to be kept: {text}."))
+        }
+        _ => {
+            let message = format!("The change cannot be kept, and nothing was changed: {text}.");
+            (RefusalKind::Unavailable, "store", message)
+        }
     };
-    Refusal::new(RefusalKind::Unavailable, "store", message)
+    Refusal::new(kind, code, message)
 }
