@@ -7,6 +7,7 @@ mod churn;
 mod client;
 mod cluster_check;
 mod conformance;
+mod controller;
 mod crash;
 mod custom_resources;
 mod demo;
