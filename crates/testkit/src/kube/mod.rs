@@ -138,7 +138,8 @@ impl Namespace {
     /// Installs objects for the whole cluster, such as custom resource definitions, and waits until they are served. They stay.
     /// What an old API server does not know in them is dropped by it, as rules in CEL by Kubernetes 1.20.
     pub async fn install(&self, manifests: &str) {
-        let apply = ["apply", "--server-side", "--force-conflicts", "--validate=false", "-f", "-"];
+        // A server-side apply would refuse it.
+        let apply = ["apply", "--validate=false", "-f", "-"];
         self.kubectl_with(&apply, manifests).await;
         let names = self.kubectl(&["get", "-o", "name", "customresourcedefinitions"]).await;
         let ours: Vec<&str> = names.lines().filter(|name| name.contains(".vamp.io")).collect();
