@@ -11,8 +11,8 @@
 {{- end }}
 {{- define "vamp.rights.installation" -}}
 - {apiGroups: ["coordination.k8s.io"], resources: [leases], verbs: [create]}
-- {apiGroups: ["coordination.k8s.io"], resources: [leases], resourceNames: [vamp-controller], verbs: [get, update]}
-- {apiGroups: [""], resources: [pods], verbs: [patch]}
+- {apiGroups: ["coordination.k8s.io"], resources: [leases], resourceNames: [vamp-controller], verbs: [get, watch, update]}
+- {apiGroups: [""], resources: [pods], verbs: [list, patch]}
 - {apiGroups: [""], resources: [secrets], verbs: [create]}
 - {apiGroups: [""], resources: [secrets], resourceNames: [vamp-ca], verbs: [get, update]}
 {{- end }}
@@ -130,10 +130,8 @@ rules:
     verbs:
       - get
       - list
-      - watch
       - create
       - update
-      - patch
       - delete
   - apiGroups:
       - ""
@@ -154,6 +152,7 @@ rules:
       - leases
     verbs:
       - get
+      - watch
       - update
     resourceNames:
       - vamp-controller
