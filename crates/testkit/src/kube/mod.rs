@@ -205,9 +205,16 @@ impl Namespace {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// Creates an object.
+    /// Creates an object. In a new namespace the API server asks to wait a moment for the token of its service account.
     pub async fn create(&self, resource: &str, object: Value) -> Value {
-        let (status, answer) = self.call("POST", &self.path(resource, ""), Some(object)).await;
+        let (status, answer) = eventually(&format!("create {resource}"), || async {
+            let (status, answer) = self.call("POST", &self.path(resource, ""), Some(object.clone())).await;
+            match status {
+                500 if answer["reason"] == "ServerTimeout" => Err(answer.to_string()),
+                _ => Ok((status, answer)),
+            }
+        })
+        .await;
         assert_eq!(status, 201, "create {resource}: {answer}");
         answer
     }
