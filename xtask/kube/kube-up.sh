@@ -30,7 +30,7 @@
 #   KUBE_DEB_URI    default: the Debian mirror that this machine's apt already uses
 #   KUBE_BUILD_JOBS default: one for each processor
 #   KUBE_PORT       default: a free port;  API port (6443 with --node)
-#   KUBE_PORTS      default 20000-28999, the range that free ports are taken from
+#   KUBE_PORTS      default 15000-18999, the range that free ports are taken from
 #   KUBE_OWNER      a process id: brought down when that process is gone
 #   KUBE_KEEP_FAILED=1  leave STATE_DIR (logs are in STATE_DIR/log) when up fails
 #   KUBE_NODE_IP    default 10.86.0.1     --node only: host-only address, put on lo
@@ -193,7 +193,7 @@ kubectl_bin() { command -v kubectl || echo "$ROOT/usr/bin/kubectl"; }
 # ---------------------------------------------------------------- running
 
 free_port() {
-  local p lo=${KUBE_PORTS:-20000-28999} hi
+  local p lo=${KUBE_PORTS:-15000-18999} hi
   hi=${lo#*-} lo=${lo%-*}
   while :; do
     p=$((lo + RANDOM % (hi - lo + 1)))
