@@ -27,6 +27,7 @@ const HEAD: &str = "\
 # Vamp in one namespace, which is also its environment. Made from deploy/chart/vamp: cargo xtask manifests
 #
 #   kubectl apply -f deploy/crds                        once for each cluster, by an administrator
+#                                                       (before Kubernetes 1.25 with --validate=false)
 #   kubectl -n NAMESPACE apply -f deploy/install.yaml
 ";
 
