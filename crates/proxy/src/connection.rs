@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::coop::consume_budget;
 
-use crate::exchange::{self, Next, Scratch};
+use crate::exchange::{self, Next};
 use crate::h1::head::{Bounds, Progress};
 use crate::listener::Listener;
 use crate::meter::Meter;
 use crate::reply::Own;
+use crate::scratch::Scratch;
 use crate::stream::{Stream, Wait};
 use crate::timer::Watch;
 use crate::worker::Worker;

@@ -16,6 +16,7 @@
 //!
 //! Start reading at [`Proxy`], then `connection`, then `exchange`.
 
+mod accept;
 mod access_log;
 mod attention;
 mod buffers;
@@ -23,16 +24,19 @@ mod busy;
 mod connection;
 mod dial;
 mod exchange;
+mod facts;
 mod forward;
 mod h1;
 mod health;
 mod listener;
 mod maintenance;
 mod meter;
+mod plan;
 mod recent;
 mod relay;
 mod reply;
 mod resolve;
+mod scratch;
 mod settings;
 mod stream;
 mod table;

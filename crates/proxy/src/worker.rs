@@ -14,9 +14,9 @@ use tokio::task::LocalSet;
 
 use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
-use crate::exchange::Scratch;
 use crate::listener::{Key, Listener};
 use crate::recent::Recent;
+use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::timer::Sweeper;

@@ -5,13 +5,15 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
-use super::{Facts, Next};
+use super::Next;
 use crate::attention::Attention;
 use crate::buffers::Loan;
 use crate::connection::Client;
+use crate::facts::Facts;
 use crate::forward::{self, Back};
 use crate::h1::framing::{self, Body};
 use crate::h1::head::{Bounds, Progress as Parsed, Request, Response, Version};
+use crate::plan::Broken;
 use crate::relay::{Fault, Incoming, Patience, Progress, pump, write_piece};
 use crate::reply::Own;
 use crate::stream::{Stream, Wait};
@@ -48,17 +50,6 @@ impl From<Next> for Done {
     fn from(next: Next) -> Self {
         Self { next, reusable: false }
     }
-}
-
-/// A conversation that ended before anything of a final response reached the client.
-pub(crate) struct Broken {
-    /// What to answer if there is no further attempt.
-    pub(crate) own: Own,
-    /// The target said nothing at all.
-    pub(crate) silent: bool,
-    /// Everything that was sent can be sent again.
-    pub(crate) replayable: bool,
-    pub(crate) timed_out: bool,
 }
 
 /// Why no response head came.

@@ -1,0 +1,169 @@
+//! Where a request goes: the decision, what it was made under, and what becomes of it when the table changes or an attempt fails.
+
+use std::sync::Arc;
+
+use model::port::Protocol;
+use routing::decide::{Decision, another_target, decide};
+use routing::request::RequestHead;
+
+use crate::connection::Client;
+use crate::facts::Facts;
+use crate::listener::Key;
+use crate::reply::Own;
+use crate::table::Served;
+
+/// A decision and what it was made under.
+pub(crate) struct Plan {
+    pub(crate) served: Arc<Served>,
+    pub(crate) generation: u64,
+    pub(crate) decision: Decision,
+}
+
+impl Plan {
+    pub(crate) fn make(client: &Client, served: Arc<Served>, view: &RequestHead<'_>) -> Self {
+        let generation = client.worker.generation();
+        let decision = decide(&served.gateway, view, &mut *client.worker.dice.borrow_mut());
+        Self { served, generation, decision }
+    }
+
+    /// Brings the plan up to the table in force. True when the target is still the right one. `failed` are targets of the
+    /// table that the plan was made under; another table numbers them anew.
+    pub(crate) fn refresh(
+        &mut self,
+        client: &Client,
+        view: &RequestHead<'_>,
+        failed: &mut Vec<usize>,
+    ) -> Result<bool, Own> {
+        let generation = client.worker.generation();
+        if generation == self.generation {
+            return Ok(true);
+        }
+        self.generation = generation;
+        let newer = find(client, view.host)?;
+        if Arc::ptr_eq(&newer, &self.served) {
+            return Ok(true);
+        }
+        failed.clear();
+        let carried = self
+            .decision
+            .chosen
+            .and_then(|chosen| self.served.carry_over(chosen, self.decision.reason, &newer));
+        if let Some(chosen) = carried {
+            self.served = newer;
+            self.decision.chosen = Some(chosen);
+            return Ok(true);
+        }
+        *self = Self::make(client, newer, view);
+        Ok(false)
+    }
+
+    /// After a connection that could not be made: where to try next. `Err`: nowhere, and that is the answer.
+    pub(crate) fn after_failed_connect(
+        &mut self,
+        client: &Client,
+        view: &RequestHead<'_>,
+        failed: &mut Vec<usize>,
+        facts: &mut Facts,
+        timed_out: bool,
+    ) -> Result<(), Own> {
+        if !self.refresh(client, view, failed)? {
+            return Ok(());
+        }
+        facts.follow(self);
+        let Some(chosen) = self.decision.chosen else { return Err(Own::NO_TARGET) };
+        let retries = client.worker.shared.settings.limits.retries;
+        if facts.retries >= retries {
+            return Err(if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT });
+        }
+        facts.retries += 1;
+        // Once more where it failed, in case the target was just restarting; then elsewhere.
+        let last = facts.retries >= retries;
+        if timed_out || last || failed.contains(&chosen.target) {
+            self.elsewhere(client, failed);
+        } else {
+            failed.push(chosen.target);
+        }
+        Ok(())
+    }
+
+    /// After a target that took the request and did not answer it: true when it may be sent once more, on a fresh connection.
+    pub(crate) fn after_broken(
+        &mut self,
+        client: &Client,
+        method: &str,
+        broken: &Broken,
+        reused: bool,
+        failed: &mut Vec<usize>,
+        facts: &mut Facts,
+    ) -> bool {
+        let untouched = broken.silent && broken.replayable && !broken.timed_out;
+        if untouched && reused {
+            // The target closed an idle connection just when it was taken up again.
+            return true;
+        }
+        let idempotent = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+        let again = untouched && idempotent && facts.retries < client.worker.shared.settings.limits.retries;
+        if again {
+            facts.retries += 1;
+            self.elsewhere(client, failed);
+        }
+        again
+    }
+
+    /// Moves to another target of the same route, if there is one.
+    fn elsewhere(&mut self, client: &Client, failed: &mut Vec<usize>) {
+        let Some(chosen) = self.decision.chosen.as_mut() else { return };
+        if !failed.contains(&chosen.target) {
+            failed.push(chosen.target);
+        }
+        let mut dice = client.worker.dice.borrow_mut();
+        if let Some(target) = another_target(&self.served.gateway, chosen.route, failed, &mut *dice) {
+            chosen.target = target;
+        }
+    }
+
+    /// The lines that `Vamp-Debug: 1` asks for.
+    pub(crate) fn describe(&self, client: &Client) -> Vec<u8> {
+        let gateway = &self.served.gateway;
+        let mut text = format!("Vamp-Gateway: {}\r\n", printable(gateway.config.name.as_str()));
+        if let Some(chosen) = self.decision.chosen {
+            text += &format!(
+                "Vamp-Route: {}\r\nVamp-Instance: {}\r\n",
+                printable(gateway.config.routes[chosen.route].path.as_str()),
+                printable(&self.served.compiled(chosen).config.name),
+            );
+        }
+        text += &format!(
+            "Vamp-Revision: {}\r\nVamp-Reason: {}\r\n",
+            client.worker.table().routing.revision,
+            self.decision.reason.as_str(),
+        );
+        text.into_bytes()
+    }
+}
+
+/// An attempt that ended before anything of a final response reached the client.
+pub(crate) struct Broken {
+    /// What to answer if there is no further attempt.
+    pub(crate) own: Own,
+    /// The target said nothing at all.
+    pub(crate) silent: bool,
+    /// Everything that was sent can be sent again.
+    pub(crate) replayable: bool,
+    pub(crate) timed_out: bool,
+}
+
+/// The gateway that serves this request. A port may have become one of a tcp gateway while clients of the http gateway that
+/// was there before are still connected.
+pub(crate) fn find(client: &Client, host: &str) -> Result<Arc<Served>, Own> {
+    let served = client.listener.gateway(&client.worker, host);
+    served.filter(|served| served.protocol() == Protocol::Http).ok_or(match client.listener.key() {
+        Key::Port(_) => Own::GATEWAY_GONE,
+        Key::VirtualHosts => Own::NO_GATEWAY,
+    })
+}
+
+/// Names may hold what a header value may not.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
