@@ -9,13 +9,12 @@
 //! The small form of the controller runs one in its own process ([`Agent::start`]); it follows the leading controller as any
 //! other does.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, Controller, TargetState};
+use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, TargetState};
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use proxy::Proxy;
@@ -29,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::process;
-use crate::settings::AgentSettings;
+use crate::settings::{AgentSettings, FollowerSettings};
 
 /// How long the last report and the leave-taking may take, after the drain.
 const LEAVE: Duration = Duration::from_secs(3);
@@ -40,10 +39,10 @@ const REPORT_PERIOD: Duration = Duration::from_millis(500);
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
-    process::log(&settings.log, &settings.log_format)?;
+    process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
-        let (delay, drain) = (settings.drain_delay, settings.drain_timeout);
+        let (delay, drain) = (settings.follower.drain_delay, settings.follower.proxy.drain_timeout);
         // Addresses first: what cannot be bound must not touch the data.
         let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
             format!("cannot listen on {} for probes (--admin-listen)", settings.admin_listen)
@@ -72,41 +71,20 @@ pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
 /// What an agent is started with.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Where controllers are.
-    pub(crate) controllers: Vec<Controller>,
     /// The environment to serve; on Kubernetes the namespace.
     pub(crate) environment: String,
     /// Unique in its environment.
     pub(crate) name: String,
-    /// Proves who this is.
-    pub(crate) token_file: PathBuf,
-    /// Says which controllers to trust.
-    pub(crate) ca_file: PathBuf,
-    /// Where the last table is kept.
-    pub(crate) data_dir: PathBuf,
-    /// On which gateway ports are opened.
-    pub(crate) gateway_address: IpAddr,
-    /// Of the shared listener.
-    pub(crate) virtual_host_listen: SocketAddr,
-    /// Worker threads; 0 for one each core.
-    pub(crate) workers: usize,
-    /// One line for each request.
-    pub(crate) access_log: Option<PathBuf>,
+    /// Whom to follow, and how the proxy works.
+    pub(crate) follower: FollowerSettings,
 }
 
 impl From<&AgentSettings> for Options {
     fn from(settings: &AgentSettings) -> Self {
         Self {
-            controllers: settings.controller.clone(),
             environment: settings.environment(),
             name: settings.name(),
-            token_file: settings.token_file.clone(),
-            ca_file: settings.ca_file.clone(),
-            data_dir: settings.data_dir.clone(),
-            gateway_address: settings.gateway_address,
-            virtual_host_listen: settings.virtual_host_listen,
-            workers: settings.workers,
-            access_log: settings.access_log.clone(),
+            follower: settings.follower.clone(),
         }
     }
 }
@@ -127,7 +105,8 @@ impl Agent {
     /// # Errors
     /// What could not be started, and what to do about it.
     pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
-        let cache = match Cache::open(&options.data_dir, &options.environment) {
+        let follower = options.follower;
+        let cache = match Cache::open(&follower.data_dir, &options.environment) {
             Ok(cache) => Some(cache),
             Err(error @ CacheError::InUse(_)) => return Err(error.into()),
             // Traffic comes first: a broken disk is a problem of the next restart.
@@ -138,29 +117,24 @@ impl Agent {
             }
         };
         // Else every gateway would be refused one by one, for want of a port.
-        drop(TcpListener::bind((options.gateway_address, 0)).await.with_context(|| {
-            format!("cannot open gateway ports on {} (--gateway-address)", options.gateway_address)
+        drop(TcpListener::bind((follower.gateway_address, 0)).await.with_context(|| {
+            format!("cannot open gateway ports on {} (--gateway-address)", follower.gateway_address)
         })?);
-        let workers = process::workers(options.workers);
-        let telemetry = Telemetry::new(workers);
-        let settings = process::proxy_settings(
-            workers,
-            options.gateway_address,
-            options.virtual_host_listen,
-            options.access_log.as_deref(),
-        );
+        let settings =
+            process::proxy_settings(&follower.proxy, follower.gateway_address, follower.virtual_host_listen);
+        let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
         let (reported, reports) = watch::channel(applied(proxy.reported().borrow().clone()));
         let served = Served { proxy: proxy.clone(), reported: reports };
         let mut background = vec![tokio::spawn(pass_on(proxy.reported(), reported))];
         let settings = ClientSettings {
-            controllers: options.controllers,
+            controllers: follower.controller,
             environment: options.environment,
             name: options.name,
             version: env!("CARGO_PKG_VERSION").into(),
-            token_file: options.token_file,
-            ca_file: options.ca_file,
+            token_file: follower.token_file,
+            ca_file: follower.ca_file,
             report_period: REPORT_PERIOD,
         };
         info!(environment = settings.environment, name = settings.name, "an agent begins");

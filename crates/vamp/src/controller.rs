@@ -25,7 +25,6 @@ use api::Standing;
 use kubernetes::access::Callers;
 use kubernetes::lease::{self, Candidate, Identity};
 use kubernetes::{Cluster, Credentials};
-use model::selector::Selector;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -40,15 +39,12 @@ use crate::settings::ControllerSettings;
 use crate::{adapters, tokens};
 use reign::{Reign, Source};
 
-/// Which instances belong to an environment unless `--gateway-selector` says otherwise: those of its namespace.
-const OWN_NAMESPACE: &str = "namespace($namespace)";
-
 /// How long API requests under way may take to finish when the controller stops.
 const API_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: ControllerSettings, applied: adapters::Applied) -> anyhow::Result<()> {
-    process::log(&settings.log, &settings.log_format)?;
+    process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
         let controller = Controller::start(settings, applied).await?;
@@ -90,14 +86,10 @@ impl Controller {
     async fn start(settings: ControllerSettings, mut applied: adapters::Applied) -> anyhow::Result<Self> {
         let timing = settings.timing()?;
         let tokens = settings.api_token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
-        let selector = settings.gateway_selector.clone().unwrap_or_else(|| {
-            applied.push(("gateway-selector".into(), OWN_NAMESPACE.into(), "default"));
-            OWN_NAMESPACE.into()
-        });
-        let filter = Selector::parse(&selector).map_err(|error| {
-            let place = error.offset + 1;
-            anyhow::anyhow!("--gateway-selector '{selector}', at character {place}: {}", error.message)
-        })?;
+        let (selector, filter) = settings.gateways.filter(true)?;
+        if settings.gateways.gateway_selector.is_none() {
+            applied.push(("gateway-selector".into(), selector, "default"));
+        }
         let credentials = match &settings.kubeconfig {
             Some(file) => Credentials::Kubeconfig { file: file.clone(), context: settings.context.clone() },
             None => Credentials::InCluster,
@@ -107,8 +99,11 @@ impl Controller {
         let replica = settings.replica();
 
         let agent = settings.small.with_agent.then(|| options(&settings, &home, &replica));
-        let (drain_delay, drain) = (settings.small.drain_delay, settings.small.drain_timeout);
-        let api_listener = listen(settings.api_listen, "the API (--api-listen)").await?;
+        let (drain_delay, drain) = {
+            let follower = &settings.small.follower;
+            (follower.drain_delay, follower.proxy.drain_timeout)
+        };
+        let api_listener = listen(settings.api.listen, "the API (--api-listen)").await?;
         let agent_listener = listen(settings.agent_listen, "agents (--agent-listen)").await?;
         let api_address = api_listener.local_addr().context("the API's address")?;
         let agents_address = agent_listener.local_addr().context("the agents' address")?;
@@ -126,8 +121,8 @@ impl Controller {
                     // On loopback the API is as open as the machine is.
                     authenticator: (!api_address.ip().is_loopback())
                         .then(|| adapters::cluster_users(Callers::new(&cluster))),
-                    allowed_origins: settings.allowed_origin.clone(),
-                    allowed_hosts: settings.allowed_host.clone(),
+                    allowed_origins: settings.api.allowed_origin.clone(),
+                    allowed_hosts: settings.api.allowed_host.clone(),
                     loopback_only: api_address.ip().is_loopback(),
                 },
                 applied: adapters::applied(&applied),
@@ -167,7 +162,7 @@ impl Controller {
             api: api.clone(),
             agents: server,
             authority,
-            metrics: Metrics { window: settings.metrics_window, period: settings.metrics_period },
+            metrics: Metrics::from(&settings.history),
             memory,
             settings,
             owner: format!("controller.{home}"),
@@ -219,18 +214,10 @@ impl Controller {
 
 /// The agent of the small form: it serves the default environment, and follows the leader, which may be another replica.
 fn options(settings: &ControllerSettings, home: &str, replica: &str) -> Options {
-    let small = &settings.small;
     Options {
-        controllers: small.controller.clone(),
         environment: settings.namespace.first().cloned().unwrap_or_else(|| home.to_owned()),
         name: replica.to_owned(),
-        token_file: small.token_file.clone(),
-        ca_file: small.ca_file.clone(),
-        data_dir: small.data_dir.clone(),
-        gateway_address: small.gateway_address,
-        virtual_host_listen: small.virtual_host_listen,
-        workers: small.workers,
-        access_log: small.access_log.clone(),
+        follower: settings.small.follower.clone(),
     }
 }
 

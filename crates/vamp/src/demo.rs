@@ -40,10 +40,10 @@ pub(crate) fn run(
         settings.data_dir = folder.path().to_owned();
     }
     if !given("log") {
-        settings.log = "warn".into();
+        settings.log.filter = "warn".into();
     }
     for (name, address) in
-        [("api-listen", &mut settings.api_listen), ("virtual-host-listen", &mut settings.virtual_host_listen)]
+        [("api-listen", &mut settings.api.listen), ("virtual-host-listen", &mut settings.virtual_host_listen)]
     {
         if !given(name) && TcpListener::bind(*address).is_err() {
             address.set_port(0);
@@ -52,14 +52,14 @@ pub(crate) fn run(
     for (name, value, _) in &mut applied {
         match name.as_str() {
             "data-dir" => *value = settings.data_dir.display().to_string(),
-            "api-listen" => *value = settings.api_listen.to_string(),
+            "api-listen" => *value = settings.api.listen.to_string(),
             "virtual-host-listen" => *value = settings.virtual_host_listen.to_string(),
             _ => {}
         }
     }
-    process::log(&settings.log, &settings.log_format)?;
+    process::log(&settings.log)?;
     process::runtime()?.block_on(async {
-        let drain = settings.drain_timeout;
+        let drain = settings.proxy.drain_timeout;
         let server = Server::start(settings, applied).await?;
         let stopped = process::stop_signal()?;
         let browser = !options.no_browser && !options.exit_after_story;

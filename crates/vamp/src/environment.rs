@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::process::Memory;
 use crate::services;
+use crate::settings::HistorySettings;
 
 /// What an environment is made of.
 pub(crate) struct Parts {
@@ -42,6 +43,12 @@ pub(crate) struct Metrics {
     pub(crate) window: Duration,
     /// How often.
     pub(crate) period: Duration,
+}
+
+impl From<&HistorySettings> for Metrics {
+    fn from(settings: &HistorySettings) -> Self {
+        Self { window: settings.metrics_window, period: settings.metrics_period }
+    }
 }
 
 /// A running environment.

@@ -5,11 +5,12 @@ mod memory;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+
+use crate::settings::{LogSettings, ProxySettings};
 
 pub(crate) use memory::{Memory, Tidy, give_back};
 
@@ -26,7 +27,8 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Sends the log to standard error; standard output is for the first line and for results.
-pub(crate) fn log(filter: &str, format: &str) -> anyhow::Result<()> {
+pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
+    let filter = &settings.filter;
     let parsed = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
         format!("--log '{filter}' is not a filter, write for example info or proxy=debug,info")
     })?;
@@ -34,7 +36,7 @@ pub(crate) fn log(filter: &str, format: &str) -> anyhow::Result<()> {
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    if format == "json" {
+    if settings.format == "json" {
         log.json().init()
     } else {
         log.init()
@@ -68,30 +70,25 @@ pub(crate) fn announce(line: &Value) -> anyhow::Result<()> {
     }
 }
 
-/// Worker threads of the proxy: as asked, 0 meaning one for each core.
-pub(crate) fn workers(asked: usize) -> usize {
-    match asked {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    }
-}
-
 /// The proxy's settings.
 pub(crate) fn proxy_settings(
-    workers: usize,
+    given: &ProxySettings,
     address: IpAddr,
     virtual_host_listen: SocketAddr,
-    access_log: Option<&Path>,
 ) -> proxy::Settings {
+    let defaults = proxy::Settings::default();
     proxy::Settings {
-        workers,
+        workers: match given.workers {
+            0 => defaults.workers,
+            workers => workers,
+        },
         address,
         virtual_host_listen: Some(virtual_host_listen),
-        access_log: access_log.map(|file| match file.to_str() {
+        access_log: given.access_log.as_ref().map(|file| match file.to_str() {
             Some("-") => proxy::AccessLog::Stdout,
-            _ => proxy::AccessLog::File(file.to_owned()),
+            _ => proxy::AccessLog::File(file.clone()),
         }),
-        ..proxy::Settings::default()
+        ..defaults
     }
 }
 

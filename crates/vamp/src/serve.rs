@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use control::Control;
-use model::selector::Selector;
 use proxy::Proxy;
 use serde_json::json;
 use store::{SqliteStore, Store};
@@ -41,10 +40,10 @@ const API_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
-    process::log(&settings.log, &settings.log_format)?;
+    process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
-        let drain = settings.drain_timeout;
+        let drain = settings.proxy.drain_timeout;
         let server = Server::start(settings, applied).await?;
         process::announce(&json!({
             "api": server.api.to_string(),
@@ -79,28 +78,20 @@ impl Server {
     pub(crate) async fn start(settings: Settings, mut applied: Applied) -> anyhow::Result<Self> {
         let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
         let open = tokens.is_empty() && settings.kubeconfig.is_none();
-        if open && !settings.api_listen.ip().is_loopback() {
+        if open && !settings.api.listen.ip().is_loopback() {
             anyhow::bail!(
                 "--api-listen {} can be reached from other machines, so the API needs tokens: give --token-file, \
                  or listen on 127.0.0.1",
-                settings.api_listen
+                settings.api.listen
             );
         }
-        let selector = settings.gateway_selector.clone().unwrap_or_else(|| {
-            let text = if settings.kubeconfig.is_some() { "namespace($namespace)" } else { "true" };
-            applied.push(("gateway-selector".into(), text.into(), "default"));
-            text.into()
-        });
-        let filter = Selector::parse(&selector).map_err(|error| {
-            anyhow::anyhow!(
-                "--gateway-selector '{selector}', at character {}: {}",
-                error.offset + 1,
-                error.message
-            )
-        })?;
+        let (selector, filter) = settings.gateways.filter(settings.kubeconfig.is_some())?;
+        if settings.gateways.gateway_selector.is_none() {
+            applied.push(("gateway-selector".into(), selector, "default"));
+        }
         // Addresses first: what cannot be bound must not touch the data.
-        let api_listener = TcpListener::bind(settings.api_listen).await.with_context(|| {
-            format!("cannot listen on {} for the API (--api-listen)", settings.api_listen)
+        let api_listener = TcpListener::bind(settings.api.listen).await.with_context(|| {
+            format!("cannot listen on {} for the API (--api-listen)", settings.api.listen)
         })?;
         let api = api_listener.local_addr().context("the API's address")?;
         // Else every gateway would be refused one by one, for want of a port.
@@ -112,14 +103,10 @@ impl Server {
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
             )?);
 
-        let workers = process::workers(settings.workers);
+        let proxy_settings =
+            process::proxy_settings(&settings.proxy, settings.gateway_address, settings.virtual_host_listen);
+        let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
-        let proxy_settings = process::proxy_settings(
-            workers,
-            settings.gateway_address,
-            settings.virtual_host_listen,
-            settings.access_log.as_deref(),
-        );
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
@@ -136,7 +123,7 @@ impl Server {
             store: Arc::clone(&store) as Arc<dyn Store>,
             observation: platform.observe(),
             telemetry: Arc::clone(&telemetry),
-            metrics: Metrics { window: settings.metrics_window, period: settings.metrics_period },
+            metrics: Metrics::from(&settings.history),
             memory: memory.clone(),
         })
         .await?;
@@ -155,10 +142,10 @@ impl Server {
             environment.spawn(gateways::keep(platform.clone(), control.clone()));
         }
         if let Platform::Kubernetes(platform) = &platform
-            && settings.create_services
+            && settings.gateways.create_services
         {
             let owner = format!("serve.{}", settings.environment);
-            environment.keep_services(platform, settings.service_type, owner);
+            environment.keep_services(platform, settings.gateways.service_type, owner);
         }
 
         let endpoints = adapters::api(adapters::Parts {

@@ -4,6 +4,7 @@
 
 mod agent;
 mod controller;
+mod groups;
 #[cfg(test)]
 mod reference;
 
@@ -14,11 +15,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, Command};
-use kubernetes::ServiceType;
+use clap::{ArgMatches, Args, Command};
 
 pub(crate) use agent::AgentSettings;
 pub(crate) use controller::ControllerSettings;
+pub(crate) use groups::{
+    ApiSettings, FollowerSettings, GatewaySettings, HistorySettings, LogSettings, ProxySettings,
+};
 
 /// More threads than any machine has cores for; each costs memory and a socket for every gateway.
 const MOST_WORKERS: usize = 1024;
@@ -32,9 +35,8 @@ pub(crate) struct Settings {
     /// Where artifacts, live state and events are kept
     #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Address of the API; port 0 takes a free one
-    #[arg(long, env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT", value_parser = listen)]
-    pub(crate) api_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) api: ApiSettings,
     /// Address of the shared listener that routes by virtual host; port 0 takes a free one
     #[arg(
         long,
@@ -62,54 +64,17 @@ pub(crate) struct Settings {
     /// Kubernetes namespace of the environment [default: the context's]
     #[arg(long, env = "VAMP_NAMESPACE", value_name = "NAME", requires = "kubeconfig", value_parser = environment)]
     pub(crate) namespace: Option<String>,
-    /// Whether gateways get Services on Kubernetes
-    #[arg(long, env = "VAMP_CREATE_SERVICES", default_value_t = true, action = ArgAction::Set, value_name = "true|false")]
-    pub(crate) create_services: bool,
-    /// Type of those Services: NodePort, LoadBalancer or ClusterIP
-    #[arg(long, env = "VAMP_SERVICE_TYPE", default_value = "NodePort", value_name = "TYPE")]
-    pub(crate) service_type: ServiceType,
-    /// Selector that an instance must match besides that of its gateway [default: namespace($namespace) on Kubernetes, else true]
-    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", value_name = "SELECTOR")]
-    pub(crate) gateway_selector: Option<String>,
-    /// Ports to choose from for gateways without one
-    #[arg(long, env = "VAMP_PORT_RANGE", default_value = "40000-45000", value_name = "FROM-TO", value_parser = port_range)]
-    pub(crate) port_range: RangeInclusive<u16>,
-    /// How long a route whose instances are gone keeps its settings
-    #[arg(long, env = "VAMP_ROUTE_RETENTION", default_value = "30s", value_name = "TIME", value_parser = duration)]
-    pub(crate) route_retention: Duration,
-    /// How long requests under way may take to finish when Vamp stops
-    #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_timeout: Duration,
-    /// Worker threads of the proxy; 0 means one for each core
-    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers)]
-    pub(crate) workers: usize,
+    #[command(flatten)]
+    pub(crate) gateways: GatewaySettings,
+    #[command(flatten)]
+    pub(crate) proxy: ProxySettings,
     /// File with tokens for the API, lines `ROLE NAME TOKEN`; roles: viewer, operator, admin. Without it the API is open
     #[arg(long, env = "VAMP_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Origin of another site whose pages may use the API, for example https://ui.example; repeatable
-    #[arg(long, env = "VAMP_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
-    pub(crate) allowed_origin: Vec<String>,
-    /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
-    #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
-    pub(crate) allowed_host: Vec<String>,
-    /// File that gets one JSON line for each request; `-` for standard output
-    #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
-    pub(crate) access_log: Option<PathBuf>,
-    /// Window of the published metrics and health
-    #[arg(long, env = "VAMP_METRICS_WINDOW", default_value = "60s", value_name = "TIME", value_parser = duration)]
-    pub(crate) metrics_window: Duration,
-    /// How often metrics and health are published as events
-    #[arg(long, env = "VAMP_METRICS_PERIOD", default_value = "10s", value_name = "TIME", value_parser = duration)]
-    pub(crate) metrics_period: Duration,
-    /// How long events are kept
-    #[arg(long, env = "VAMP_EVENT_RETENTION", default_value = "2160h", value_name = "TIME", value_parser = duration)]
-    pub(crate) event_retention: Duration,
-    /// What is logged, for example info or proxy=debug,info
-    #[arg(long, env = "VAMP_LOG", default_value = "info", value_name = "FILTER")]
-    pub(crate) log: String,
-    /// Form of the log
-    #[arg(long, env = "VAMP_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"], value_name = "FORMAT")]
-    pub(crate) log_format: String,
+    #[command(flatten)]
+    pub(crate) history: HistorySettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
 }
 
 /// A setting, its value and where it came from; for `GET /config` and the start-up log.
@@ -229,6 +194,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use kubernetes::ServiceType;
+
     use super::*;
 
     #[derive(Debug, clap::Parser)]
@@ -257,18 +224,21 @@ mod tests {
     fn flag_beats_file_beats_default() {
         let file = "api-listen: 127.0.0.1:1\nworkers: 3\ninventory: [a.yaml, b.yaml]\nport-range: 500-600\n";
         let settings = parse(&["--workers=2"], Some(file)).unwrap();
-        assert_eq!(settings.workers, 2);
-        assert_eq!(settings.api_listen.port(), 1);
+        assert_eq!(settings.proxy.workers, 2);
+        assert_eq!(settings.api.listen.port(), 1);
         assert_eq!(settings.inventory, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
-        assert_eq!(settings.port_range, 500..=600);
-        assert_eq!(settings.route_retention, Duration::from_secs(30));
+        assert_eq!(settings.gateways.port_range, 500..=600);
+        assert_eq!(settings.gateways.route_retention, Duration::from_secs(30));
     }
 
     #[test]
     fn one_platform() {
         let settings = parse(&["--kubeconfig=k", "--context=c", "--namespace=n"], None).unwrap();
         assert_eq!(settings.kubeconfig, Some(PathBuf::from("k")));
-        assert_eq!((settings.create_services, settings.service_type), (true, ServiceType::NodePort));
+        assert_eq!(
+            (settings.gateways.create_services, settings.gateways.service_type),
+            (true, ServiceType::NodePort)
+        );
         let message = |arguments: &[&str]| parse(arguments, None).unwrap_err();
         assert!(message(&["--kubeconfig=k", "--inventory=i"]).contains("cannot be used with"));
         assert!(message(&["--namespace=n"]).contains("--kubeconfig"));
@@ -276,7 +246,7 @@ mod tests {
         assert!(
             parse(&["--inventory=i"], Some("kubeconfig: k")).unwrap_err().contains("cannot be used with")
         );
-        assert!(!parse(&[], Some("create-services: false")).unwrap().create_services);
+        assert!(!parse(&[], Some("create-services: false")).unwrap().gateways.create_services);
     }
 
     #[test]

@@ -210,7 +210,7 @@ async fn open(shared: &Arc<Shared>, namespace: &str) -> anyhow::Result<Going> {
         &shared.cluster,
         kubernetes::Settings {
             // With the default selector, what is elsewhere can never be found: nobody needs the right to see it.
-            all_namespaces: settings.gateway_selector.is_some(),
+            all_namespaces: settings.gateways.gateway_selector.is_some(),
             ..kubernetes::Settings::new(namespace)
         },
     );
@@ -218,11 +218,11 @@ async fn open(shared: &Arc<Shared>, namespace: &str) -> anyhow::Result<Going> {
     let mut rules = control::Settings::new(id.title());
     rules.namespace = namespace.to_owned();
     rules.gateway_filter = shared.filter.clone();
-    rules.port_range = settings.port_range.clone();
-    rules.route_retention = settings.route_retention;
+    rules.port_range = settings.gateways.port_range.clone();
+    rules.route_retention = settings.gateways.route_retention;
     rules.gateway_address = GATEWAY_ADDRESS;
     rules.reserved_ports = settings.reserved_ports.clone();
-    rules.event_retention.max_age = settings.event_retention;
+    rules.event_retention.max_age = settings.history.event_retention;
     let mut environment = Environment::start(Parts {
         rules,
         store: Arc::new(store),
@@ -233,8 +233,8 @@ async fn open(shared: &Arc<Shared>, namespace: &str) -> anyhow::Result<Going> {
     })
     .await?;
     environment.spawn(gateways::keep(platform.clone(), environment.control.clone()));
-    if settings.create_services {
-        environment.keep_services(&platform, settings.service_type, shared.owner.clone());
+    if settings.gateways.create_services {
+        environment.keep_services(&platform, settings.gateways.service_type, shared.owner.clone());
     }
     environment.spawn(shared.authority.clone().publish(namespace.to_owned()));
     let (control, telemetry) = (environment.control.clone(), Arc::clone(&environment.telemetry));

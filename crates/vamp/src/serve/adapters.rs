@@ -28,12 +28,12 @@ pub(super) fn control_settings(
     let mut control = control::Settings::new(settings.environment.clone());
     control.namespace = namespace.to_owned();
     control.gateway_filter = filter;
-    control.port_range = settings.port_range.clone();
+    control.port_range = settings.gateways.port_range.clone();
     control.port_check = PortCheck::new(move |port| proxy.can_listen(port));
-    control.route_retention = settings.route_retention;
+    control.route_retention = settings.gateways.route_retention;
     control.gateway_address = settings.gateway_address;
     control.reserved_ports = reserved.to_vec();
-    control.event_retention.max_age = settings.event_retention;
+    control.event_retention.max_age = settings.history.event_retention;
     control
 }
 
@@ -64,8 +64,8 @@ pub(super) fn api(parts: Parts<'_>) -> api::Api {
             security: api::Security {
                 tokens: parts.tokens,
                 authenticator: authenticator(&parts.platform, parts.api),
-                allowed_origins: settings.allowed_origin.clone(),
-                allowed_hosts: settings.allowed_host.clone(),
+                allowed_origins: settings.api.allowed_origin.clone(),
+                allowed_hosts: settings.api.allowed_host.clone(),
                 loopback_only: parts.api.ip().is_loopback(),
             },
             applied,

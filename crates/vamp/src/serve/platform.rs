@@ -38,7 +38,7 @@ impl Platform {
         let namespace = settings.namespace.as_deref().unwrap_or(cluster.default_namespace());
         let platform = kubernetes::Settings {
             // With the default selector, what is elsewhere can never be found: nobody needs the right to see it.
-            all_namespaces: settings.gateway_selector.is_some(),
+            all_namespaces: settings.gateways.gateway_selector.is_some(),
             ..kubernetes::Settings::new(namespace)
         };
         Ok(Self::Kubernetes(kubernetes::Platform::start(&cluster, platform)))

@@ -1,16 +1,17 @@
 //! The settings of `controller`.
 
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent::Controller;
 use clap::{ArgAction, Args};
+use kubernetes::Cluster;
 use kubernetes::lease::Timing;
-use kubernetes::{Cluster, ServiceType};
 
-use super::{duration, environment, listen, port_range, workers};
+use super::{
+    ApiSettings, FollowerSettings, GatewaySettings, HistorySettings, LogSettings, duration, environment,
+    listen,
+};
 
 /// Settings of a controller.
 #[derive(Debug, Clone, Args)]
@@ -39,9 +40,8 @@ pub(crate) struct ControllerSettings {
         value_name = "true|false"
     )]
     pub(crate) environments_from_label: bool,
-    /// Address of the API; port 0 takes a free one
-    #[arg(long, env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT", value_parser = listen)]
-    pub(crate) api_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) api: ApiSettings,
     /// Address that agents connect to; port 0 takes a free one
     #[arg(long, env = "VAMP_AGENT_LISTEN", default_value = "127.0.0.1:8092", value_name = "ADDRESS:PORT", value_parser = listen)]
     pub(crate) agent_listen: SocketAddr,
@@ -60,18 +60,8 @@ pub(crate) struct ControllerSettings {
     /// Pause between two renewals, and between two looks of the other replicas
     #[arg(long, env = "VAMP_RETRY_PERIOD", default_value = "2s", value_name = "TIME", value_parser = duration)]
     pub(crate) retry_period: Duration,
-    /// Whether gateways get Services
-    #[arg(long, env = "VAMP_CREATE_SERVICES", default_value_t = true, action = ArgAction::Set, value_name = "true|false")]
-    pub(crate) create_services: bool,
-    /// Type of those Services: NodePort, LoadBalancer or ClusterIP
-    #[arg(long, env = "VAMP_SERVICE_TYPE", default_value = "NodePort", value_name = "TYPE")]
-    pub(crate) service_type: ServiceType,
-    /// Selector that an instance must match besides that of its gateway [default: namespace($namespace)]
-    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", value_name = "SELECTOR")]
-    pub(crate) gateway_selector: Option<String>,
-    /// Ports to choose from for gateways without one
-    #[arg(long, env = "VAMP_PORT_RANGE", default_value = "40000-45000", value_name = "FROM-TO", value_parser = port_range)]
-    pub(crate) port_range: RangeInclusive<u16>,
+    #[command(flatten)]
+    pub(crate) gateways: GatewaySettings,
     /// Ports that the agents themselves listen on, which no gateway gets
     #[arg(
         long,
@@ -81,9 +71,6 @@ pub(crate) struct ControllerSettings {
         value_delimiter = ','
     )]
     pub(crate) reserved_ports: Vec<u16>,
-    /// How long a route whose instances are gone keeps its settings
-    #[arg(long, env = "VAMP_ROUTE_RETENTION", default_value = "30s", value_name = "TIME", value_parser = duration)]
-    pub(crate) route_retention: Duration,
     /// File with tokens for the API, lines `ROLE NAME TOKEN`; roles: viewer, operator, admin. They stand beside users of the cluster
     #[arg(long, env = "VAMP_API_TOKEN_FILE", value_name = "FILE")]
     pub(crate) api_token_file: Option<PathBuf>,
@@ -93,28 +80,11 @@ pub(crate) struct ControllerSettings {
     /// Name of the agents' service account
     #[arg(long, env = "VAMP_AGENT_ACCOUNT", default_value = "vamp-gateway-agent", value_name = "NAME")]
     pub(crate) agent_account: String,
-    /// Origin of another site whose pages may use the API, for example https://ui.example; repeatable
-    #[arg(long, env = "VAMP_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
-    pub(crate) allowed_origin: Vec<String>,
-    /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
-    #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
-    pub(crate) allowed_host: Vec<String>,
-    /// Window of the published metrics and health
-    #[arg(long, env = "VAMP_METRICS_WINDOW", default_value = "60s", value_name = "TIME", value_parser = duration)]
-    pub(crate) metrics_window: Duration,
-    /// How often metrics and health are published as events
-    #[arg(long, env = "VAMP_METRICS_PERIOD", default_value = "10s", value_name = "TIME", value_parser = duration)]
-    pub(crate) metrics_period: Duration,
-    /// How long events are kept
-    #[arg(long, env = "VAMP_EVENT_RETENTION", default_value = "2160h", value_name = "TIME", value_parser = duration)]
-    pub(crate) event_retention: Duration,
-    /// What is logged, for example info or kubernetes=debug,info
-    #[arg(long, env = "VAMP_LOG", default_value = "info", value_name = "FILTER")]
-    pub(crate) log: String,
-    /// Form of the log
-    #[arg(long, env = "VAMP_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"], value_name = "FORMAT")]
-    pub(crate) log_format: String,
     #[command(flatten)]
+    pub(crate) history: HistorySettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+    #[command(flatten, next_help_heading = "The agent in the same process")]
     pub(crate) small: SmallForm,
 }
 
@@ -133,58 +103,8 @@ pub(crate) struct SmallForm {
         value_name = "true|false"
     )]
     pub(crate) with_agent: bool,
-    /// Of that agent: where a controller is; repeatable: they are asked in turn
-    #[arg(
-        long,
-        env = "VAMP_CONTROLLER",
-        default_value = "vamp-controller:8092",
-        value_name = "HOST:PORT",
-        value_delimiter = ','
-    )]
-    pub(crate) controller: Vec<Controller>,
-    /// Of that agent: file with the token that proves to controllers who it is
-    #[arg(
-        long,
-        env = "VAMP_TOKEN_FILE",
-        default_value = "/var/run/secrets/vamp.io/token",
-        value_name = "FILE"
-    )]
-    pub(crate) token_file: PathBuf,
-    /// Of that agent: file with the certificates that vouch for controllers, PEM
-    #[arg(
-        long,
-        env = "VAMP_CA_FILE",
-        default_value = "/var/run/secrets/vamp.io/ca.crt",
-        value_name = "FILE"
-    )]
-    pub(crate) ca_file: PathBuf,
-    /// Of that agent: where the last routing table is kept
-    #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-agent-data", value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
-    /// Of that agent: address on which gateway ports are opened
-    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "0.0.0.0", value_name = "ADDRESS")]
-    pub(crate) gateway_address: IpAddr,
-    /// Of that agent: address of the shared listener that routes by virtual host
-    #[arg(
-        long,
-        env = "VAMP_VIRTUAL_HOST_LISTEN",
-        default_value = "0.0.0.0:8000",
-        value_name = "ADDRESS:PORT",
-        value_parser = listen
-    )]
-    pub(crate) virtual_host_listen: SocketAddr,
-    /// Of that agent: worker threads of the proxy; 0 means one for each core
-    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers)]
-    pub(crate) workers: usize,
-    /// Of that agent: file that gets one JSON line for each request; `-` for standard output
-    #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
-    pub(crate) access_log: Option<PathBuf>,
-    /// Of that agent: how long it goes on serving when the process is told to stop, for those who do not know yet that it will be gone
-    #[arg(long, env = "VAMP_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_delay: Duration,
-    /// Of that agent: how long requests under way may take to finish when the process stops
-    #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
-    pub(crate) drain_timeout: Duration,
+    #[command(flatten)]
+    pub(crate) follower: FollowerSettings,
 }
 
 impl ControllerSettings {

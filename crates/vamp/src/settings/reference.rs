@@ -49,10 +49,16 @@ fn page(program: &Command) -> String {
 
 fn rows(command: &Command) -> String {
     let mut page = String::new();
+    let mut under = None;
     for argument in command.get_arguments() {
         let Some(long) = argument.get_long().filter(|long| !matches!(*long, "help" | "version")) else {
             continue;
         };
+        let heading = argument.get_help_heading();
+        if let Some(heading) = heading.filter(|heading| under != Some(*heading)) {
+            page.push_str(&format!("\n### {heading}\n\n{TABLE}"));
+        }
+        under = heading;
         let value = argument.get_value_names().and_then(<[_]>::first).map(|name| format!(" {name}"));
         let environment = argument.get_env().map(|name| name.to_string_lossy()).unwrap_or_default();
         let default = argument

@@ -1,0 +1,155 @@
+//! Settings that several commands have.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::agent::Controller;
+use clap::{ArgAction, Args};
+use kubernetes::ServiceType;
+use model::selector::Selector;
+
+use super::{duration, listen, port_range, workers};
+
+/// The log.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogSettings {
+    /// What is logged, for example info or proxy=debug,info
+    #[arg(long = "log", env = "VAMP_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) filter: String,
+    /// Form of the log
+    #[arg(long = "log-format", env = "VAMP_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"], value_name = "FORMAT")]
+    pub(crate) format: String,
+}
+
+/// Where the API is, and for whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiSettings {
+    /// Address of the API; port 0 takes a free one
+    #[arg(long = "api-listen", env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT", value_parser = listen)]
+    pub(crate) listen: SocketAddr,
+    /// Origin of another site whose pages may use the API, for example https://ui.example; repeatable
+    #[arg(long, env = "VAMP_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    pub(crate) allowed_origin: Vec<String>,
+    /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
+    #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) allowed_host: Vec<String>,
+}
+
+/// How gateways come about.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GatewaySettings {
+    /// Whether gateways get Services on Kubernetes
+    #[arg(long, env = "VAMP_CREATE_SERVICES", default_value_t = true, action = ArgAction::Set, value_name = "true|false")]
+    pub(crate) create_services: bool,
+    /// Type of those Services: NodePort, LoadBalancer or ClusterIP
+    #[arg(long, env = "VAMP_SERVICE_TYPE", default_value = "NodePort", value_name = "TYPE")]
+    pub(crate) service_type: ServiceType,
+    /// Selector that an instance must match besides that of its gateway [default: namespace($namespace) on Kubernetes, else true]
+    #[arg(long, env = "VAMP_GATEWAY_SELECTOR", value_name = "SELECTOR")]
+    pub(crate) gateway_selector: Option<String>,
+    /// Ports to choose from for gateways without one
+    #[arg(long, env = "VAMP_PORT_RANGE", default_value = "40000-45000", value_name = "FROM-TO", value_parser = port_range)]
+    pub(crate) port_range: RangeInclusive<u16>,
+    /// How long a route whose instances are gone keeps its settings
+    #[arg(long, env = "VAMP_ROUTE_RETENTION", default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub(crate) route_retention: Duration,
+}
+
+impl GatewaySettings {
+    /// The selector that is in force for all gateways, as text and read.
+    ///
+    /// # Errors
+    /// It is none: with the place.
+    pub(crate) fn filter(&self, on_cluster: bool) -> anyhow::Result<(String, Selector)> {
+        let default = if on_cluster { "namespace($namespace)" } else { "true" };
+        let text = self.gateway_selector.clone().unwrap_or_else(|| default.to_owned());
+        match Selector::parse(&text) {
+            Ok(filter) => Ok((text, filter)),
+            Err(error) => Err(anyhow::anyhow!(
+                "--gateway-selector '{text}', at character {}: {}",
+                error.offset + 1,
+                error.message
+            )),
+        }
+    }
+}
+
+/// What is published and kept about the past.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HistorySettings {
+    /// Window of the published metrics and health
+    #[arg(long, env = "VAMP_METRICS_WINDOW", default_value = "60s", value_name = "TIME", value_parser = duration)]
+    pub(crate) metrics_window: Duration,
+    /// How often metrics and health are published as events
+    #[arg(long, env = "VAMP_METRICS_PERIOD", default_value = "10s", value_name = "TIME", value_parser = duration)]
+    pub(crate) metrics_period: Duration,
+    /// How long events are kept
+    #[arg(long, env = "VAMP_EVENT_RETENTION", default_value = "2160h", value_name = "TIME", value_parser = duration)]
+    pub(crate) event_retention: Duration,
+}
+
+/// A proxy, whichever process it is in.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxySettings {
+    /// Worker threads of the proxy; 0 means one for each core
+    #[arg(long, env = "VAMP_WORKERS", default_value_t = 0, value_name = "N", value_parser = workers)]
+    pub(crate) workers: usize,
+    /// File that gets one JSON line for each request; `-` for standard output
+    #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// How long requests under way may take to finish when the proxy stops
+    #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// A proxy that follows a controller.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FollowerSettings {
+    /// Where a controller is; repeatable: they are asked in turn
+    #[arg(
+        long,
+        env = "VAMP_CONTROLLER",
+        default_value = "vamp-controller:8092",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub(crate) controller: Vec<Controller>,
+    /// File with the token that proves to controllers who this is; read for every connection
+    #[arg(
+        long,
+        env = "VAMP_TOKEN_FILE",
+        default_value = "/var/run/secrets/vamp.io/token",
+        value_name = "FILE"
+    )]
+    pub(crate) token_file: PathBuf,
+    /// File with the certificates that vouch for controllers, PEM; may appear or change later
+    #[arg(
+        long,
+        env = "VAMP_CA_FILE",
+        default_value = "/var/run/secrets/vamp.io/ca.crt",
+        value_name = "FILE"
+    )]
+    pub(crate) ca_file: PathBuf,
+    /// Where the last routing table is kept, so that it is served without a controller
+    #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-agent-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Address on which gateway ports are opened
+    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "0.0.0.0", value_name = "ADDRESS")]
+    pub(crate) gateway_address: IpAddr,
+    /// Address of the shared listener that routes by virtual host; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_LISTEN",
+        default_value = "0.0.0.0:8000",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
+    )]
+    pub(crate) virtual_host_listen: SocketAddr,
+    /// How long the proxy goes on serving when it is told to stop, for those who do not know yet that it will be gone
+    #[arg(long, env = "VAMP_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) drain_delay: Duration,
+    #[command(flatten)]
+    pub(crate) proxy: ProxySettings,
+}
