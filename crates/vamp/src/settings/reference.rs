@@ -59,7 +59,10 @@ fn rows(command: &Command) -> String {
             page.push_str(&format!("\n### {heading}\n\n{TABLE}"));
         }
         under = heading;
-        let value = argument.get_value_names().and_then(<[_]>::first).map(|name| format!(" {}", name.replace('|', "\\|")));
+        let value = argument
+            .get_value_names()
+            .and_then(<[_]>::first)
+            .map(|name| format!(" {}", name.replace('|', "\\|")));
         let environment = argument.get_env().map(|name| name.to_string_lossy()).unwrap_or_default();
         let default = argument
             .get_default_values()
