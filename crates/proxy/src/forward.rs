@@ -44,6 +44,7 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, buffer: &[u8], onwar
         | Name::VampHops => Keep::No,
         Name::Expect if !onward.expects => Keep::No,
         Name::Host => Keep::Yes,
+        Name::Cookie if fields.is_nominated(buffer, field) => Keep::No,
         // The gateways further down a chain need theirs; the last one takes all of them out.
         Name::Cookie if onward.to_gateway => Keep::Yes,
         Name::Cookie => cookie(out, field.value.of(buffer)),

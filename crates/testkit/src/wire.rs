@@ -132,6 +132,20 @@ impl Wire {
         Ok(rest)
     }
 
+    /// The next line without taking it; `None` when the peer closed before it was complete.
+    pub async fn peek_line(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|pair| pair == b"\r\n") {
+                return Ok(Some(String::from_utf8_lossy(&self.read[..end]).into_owned()));
+            }
+            match self.fill().await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Waits until some bytes are there, without taking them; false at the end.
     pub async fn has_more(&mut self) -> io::Result<bool> {
         if !self.read.is_empty() {

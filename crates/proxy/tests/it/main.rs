@@ -1,6 +1,7 @@
 //! The proxy on real sockets: raw clients, fake targets.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod basics;
 mod bodies;
 mod changes;
