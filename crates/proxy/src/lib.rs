@@ -38,6 +38,7 @@ mod reply;
 mod resolve;
 mod scratch;
 mod settings;
+mod sockets;
 mod stream;
 mod table;
 mod tcp;
@@ -71,6 +72,7 @@ use table::Table;
 use worker::{Message, Shared};
 
 pub use settings::{AccessLog, Limits, Settings};
+pub use sockets::Sockets;
 
 /// A running proxy. Clones are handles to the same one; it ends when the last is dropped.
 #[derive(Debug, Clone)]
@@ -148,7 +150,7 @@ impl Proxy {
         settings.limits.fields = settings.limits.fields.clamp(1, h1::head::MAX_FIELDS);
         let mut virtual_hosts = Vec::new();
         if let Some(address) = settings.virtual_host_listen {
-            virtual_hosts = listener::bind(address, settings.workers)
+            virtual_hosts = listener::open(address, settings.workers, &settings.sockets)
                 .map_err(|error| StartError::VirtualHosts(address, error))?;
         }
         let virtual_host_address = virtual_hosts.first().and_then(|socket| socket.local_addr().ok());
@@ -210,7 +212,10 @@ impl Proxy {
     /// configuration has it. Takes microseconds.
     pub fn can_listen(&self, port: u16) -> bool {
         // In this order: a port leaves the table in force only after its sockets are closed.
-        self.current.load().on_port(port).is_some() || listener::is_free(SocketAddr::new(self.address, port))
+        let address = SocketAddr::new(self.address, port);
+        self.current.load().on_port(port).is_some()
+            || self.shared.settings.sockets.has(address)
+            || listener::is_free(address)
     }
 
     /// Where virtual hosts are served.
@@ -252,6 +257,17 @@ impl Proxy {
     /// Lines of the access log that were lost since the start; `None` without one.
     pub fn access_log_lost(&self) -> Option<u64> {
         self.shared.log.as_ref().map(AccessLogger::lost)
+    }
+
+    /// Copies of all sockets that it listens on, for the process that follows this one (see [`Settings::sockets`]). Both may
+    /// accept from them; a socket, and who waits in its queue, stays when one of the two closes it.
+    pub async fn sockets(&self) -> Vec<std::net::TcpListener> {
+        let (done, sockets) = oneshot::channel();
+        match self.commands.send(Command::Share { done }) {
+            Ok(()) => sockets.await.unwrap_or_default(),
+            // A drained proxy listens to nothing.
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Stops accepting, closes what is idle, lets what is under way finish within `deadline`, and ends.

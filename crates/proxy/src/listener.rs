@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 use crate::connection::{self, Client};
 use crate::meter::Meter;
 use crate::reply::Own;
+use crate::sockets::Sockets;
 use crate::stream::Stream;
 use crate::table::{Served, Table};
 use crate::tcp;
@@ -47,12 +48,29 @@ pub(crate) struct Listener {
     stop: Notify,
     closed: Cell<bool>,
     ended: Notify,
+    /// Owned by whoever accepts from it.
+    socket: Weak<AsyncFd<TcpListener>>,
 }
 
 /// Connections waiting to be accepted.
 const BACKLOG: i32 = 4096;
 /// Connections accepted in one go before others get their turn.
 const BATCH: usize = 64;
+
+/// A socket for each worker: those that were handed over for this address, or new ones.
+pub(crate) fn open(address: SocketAddr, workers: usize, sockets: &Sockets) -> io::Result<Vec<TcpListener>> {
+    let mut taken = sockets.take(address);
+    if taken.is_empty() {
+        return bind(address, workers);
+    }
+    for socket in &taken {
+        socket.set_nonblocking(true)?;
+    }
+    while taken.len() < workers {
+        taken.push(listen(address)?);
+    }
+    Ok(taken)
+}
 
 /// Opens a socket for each worker. A port that another socket listens on is refused, even where `SO_REUSEPORT` would let
 /// two programs share it unnoticed.
@@ -63,14 +81,15 @@ pub(crate) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLis
         _ => address,
     };
     drop(probe);
-    (0..workers.max(1))
-        .map(|_| {
-            let socket = socket(address, true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            Ok(socket.into())
-        })
-        .collect()
+    (0..workers.max(1)).map(|_| listen(address)).collect()
+}
+
+/// A socket beside others of this process.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address, true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Whether a gateway could listen on an address now.
@@ -108,7 +127,7 @@ impl Listener {
             deprecated,
             reason = "unsound only for types whose descriptor may change or close while registered; a `TcpListener` keeps its own"
         )]
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = Rc::new(AsyncFd::with_interest(socket, Interest::READABLE)?);
         let listener = Rc::new(Self {
             key,
             group,
@@ -120,6 +139,7 @@ impl Listener {
             stop: Notify::new(),
             closed: Cell::new(false),
             ended: Notify::new(),
+            socket: Rc::downgrade(&socket),
         });
         let (worker, accepting) = (Rc::clone(worker), Rc::clone(&listener));
         tokio::task::spawn_local(async move {
@@ -141,6 +161,11 @@ impl Listener {
         while !self.closed.get() {
             self.ended.notified().await;
         }
+    }
+
+    /// The socket once more, for another process.
+    pub(crate) fn share(&self) -> Option<TcpListener> {
+        self.socket.upgrade()?.get_ref().try_clone().ok()
     }
 
     /// Takes what this listener serves from a new table.
@@ -198,7 +223,7 @@ impl Listener {
     }
 }
 
-async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: AsyncFd<TcpListener>) {
+async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd<TcpListener>>) {
     let limits = &worker.shared.settings.limits;
     let share = limits.connections.div_ceil(worker.shared.settings.workers.max(1));
     let mut failing = false;

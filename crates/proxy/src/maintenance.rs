@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::health::{self, Healths, Which};
-use crate::listener::{Key, bind};
+use crate::listener::{self, Key};
 use crate::meter::Meters;
 use crate::resolve::{Found, Resolver, all_names, look_up};
 use crate::settings::Settings;
@@ -33,6 +33,7 @@ use crate::{Applied, Drained};
 pub(crate) enum Command {
     Apply { config: Arc<RoutingConfig>, done: oneshot::Sender<Applied> },
     Drain { deadline: Duration, done: oneshot::Sender<Drained> },
+    Share { done: oneshot::Sender<Vec<std::net::TcpListener>> },
 }
 
 /// State of the maintenance thread.
@@ -106,6 +107,9 @@ impl Maintenance {
                         // Whoever asked may have stopped waiting; the table is in force all the same.
                         let _ = done.send(applied);
                     }
+                    Some(Command::Share { done }) => {
+                        let _ = done.send(self.share().await);
+                    }
                     Some(Command::Drain { deadline, done }) => {
                         let _ = done.send(self.drain(deadline).await);
                         return;
@@ -123,6 +127,8 @@ impl Maintenance {
         let found = look_up(unknown, FIRST_LOOK_UP).await;
         self.resolver.learn(found);
         self.publish().await;
+        // What the first table does not need, nobody will: it may be open elsewhere.
+        self.settings.sockets.close();
         health::check(&self.current.load(), Which::New, self.settings.limits.health_interval);
         self.reported.borrow().clone()
     }
@@ -151,7 +157,7 @@ impl Maintenance {
         let mut opened = Vec::new();
         for port in ports {
             let address = SocketAddr::new(self.settings.address, port);
-            match bind(address, self.workers.len()) {
+            match listener::open(address, self.workers.len(), &self.settings.sockets) {
                 Ok(sockets) => {
                     self.bound.insert(port);
                     if self.problems.remove(&port).is_some() {
@@ -236,6 +242,18 @@ impl Maintenance {
             .collect();
         problems.sort();
         problems
+    }
+
+    /// Copies of all listening sockets.
+    async fn share(&self) -> Vec<std::net::TcpListener> {
+        let mut all = Vec::new();
+        for worker in &self.workers {
+            let (done, sockets) = oneshot::channel();
+            // A worker that is gone listens to nothing.
+            let _ = worker.send(Message::Share { done });
+            all.extend(sockets.await.unwrap_or_default());
+        }
+        all
     }
 
     async fn drain(&self, deadline: Duration) -> Drained {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::sockets::Sockets;
+
 /// Settings of a proxy; fixed while it runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -21,6 +23,8 @@ pub struct Settings {
     pub debug_sources: Vec<IpNet>,
     /// One JSON line for each request (R44), off by default.
     pub access_log: Option<AccessLog>,
+    /// Listening sockets taken over from another process. Those that the first table does not need are closed.
+    pub sockets: Sockets,
 }
 
 /// Where the access log goes.
@@ -101,6 +105,7 @@ impl Default for Settings {
             limits: Limits::default(),
             debug_sources: loopback(),
             access_log: None,
+            sockets: Sockets::default(),
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Message {
         remove: Vec<Key>,
         done: oneshot::Sender<()>,
     },
+    /// Asks for the listening sockets, as copies for another process.
+    Share { done: oneshot::Sender<Vec<std::net::TcpListener>> },
     /// Stop accepting, close what is idle, and finish what is under way within that time. Answers how many connections
     /// were cut off. The worker ends.
     Drain { deadline: Duration, done: oneshot::Sender<usize> },
@@ -181,6 +183,11 @@ pub(crate) fn run(
                     // Every decision that is not yet sent is looked at again, because the generation changed; what was sent before
                     // this line was sent before the answer. A vanished receiver does not need it.
                     let _ = done.send(());
+                }
+                Message::Share { done } => {
+                    let listeners = worker.listeners.borrow();
+                    // Whoever asked may have gone.
+                    let _ = done.send(listeners.values().filter_map(|listener| listener.share()).collect());
                 }
                 Message::Drain { deadline, done } => {
                     let cut = worker.drain(deadline).await;

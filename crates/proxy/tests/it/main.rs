@@ -8,6 +8,7 @@ mod changes;
 mod departures;
 mod fairness;
 mod fuzz;
+mod handover;
 mod hostile;
 mod retries;
 mod routing;
