@@ -26,6 +26,8 @@ pub mod event;
 pub mod gateway;
 pub mod instance;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod lookup;
 pub mod problem;
 pub mod yaml;

@@ -26,6 +26,8 @@ mod dial;
 mod exchange;
 mod facts;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod h1;
 mod health;
 mod listener;

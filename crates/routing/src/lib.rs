@@ -16,6 +16,9 @@ pub mod table;
 pub mod decide;
 pub mod explain;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 mod balance;
 mod position;
 mod schedule;

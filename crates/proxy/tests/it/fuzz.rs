@@ -16,10 +16,10 @@ use std::time::Duration;
 use crate::support::{Bench, gateway, route, short};
 
 /// SplitMix64.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -27,16 +27,16 @@ impl Chance {
         word ^ (word >> 31)
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         (self.roll() % limit.max(1) as u64) as usize
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
         list[self.below(list.len())]
     }
 
     /// Breaks a message in a few places, or in none.
-    fn damage(&mut self, bytes: &mut Vec<u8>, words: &[&[u8]]) {
+    pub(crate) fn damage(&mut self, bytes: &mut Vec<u8>, words: &[&[u8]]) {
         for _ in 0..self.below(5) {
             let at = self.below(bytes.len());
             let end = (at + 1 + self.below(12)).min(bytes.len());
@@ -73,7 +73,7 @@ impl Chance {
     }
 }
 
-const REQUESTS: &[&[u8]] = &[
+pub(crate) const REQUESTS: &[&[u8]] = &[
     b"GET /a HTTP/1.1\r\nHost: shop.test\r\nAccept: */*\r\nCookie: a=b; vamp_r_1=x\r\n\r\n",
     b"POST /b?x=1 HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 47\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: shop.test\r\nX: y\r\n\r\n",
     b"POST /c HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;e=1\r\nabc\r\n0\r\nX-T: 1\r\n\r\n",
@@ -84,7 +84,7 @@ const REQUESTS: &[&[u8]] = &[
     b"OPTIONS * HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 1.2.3.4\r\nVamp-Hops: 1\r\n\r\n",
 ];
 
-const REQUEST_WORDS: &[&[u8]] = &[
+pub(crate) const REQUEST_WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
     b"\r",
@@ -357,7 +357,7 @@ fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     address
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
