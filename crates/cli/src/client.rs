@@ -117,8 +117,8 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         if let Some(reason) = call.change.and_then(|change| change.reason.as_ref()) {
-            request =
-                request.header("vamp-reason", utf8_percent_encode(reason, NON_ALPHANUMERIC).to_string());
+            // A header carries bytes: the text as it is, on one line.
+            request = request.header("vamp-reason", reason.replace(char::is_control, " ").into_bytes());
         }
         if let Some(user) = std::env::var("USER").ok().filter(|user| user.is_ascii() && !user.is_empty()) {
             request = request.header("vamp-actor", user);

@@ -93,7 +93,7 @@ export class Client {
     const isText = typeof call.body === 'string'
     if (call.body !== undefined) headers['content-type'] = isText ? 'application/x-yaml' : 'application/json'
     if (call.ifMatch !== undefined) headers['if-match'] = call.ifMatch
-    if (call.reason) headers['vamp-reason'] = call.reason
+    if (call.reason) headers['vamp-reason'] = bytes(call.reason)
     const patience = AbortSignal.timeout(PATIENCE_MS)
     const init: RequestInit = {
       method: call.method ?? 'GET',
@@ -157,6 +157,11 @@ export function gatewayPath(name: string): string {
 /** Encodes what would change the meaning of a path, but its slashes. */
 function segments(name: string): string {
   return name.split('/').map(encodeURIComponent).join('/')
+}
+
+/** A header carries bytes: text as UTF-8. */
+function bytes(text: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(text))
 }
 
 /** What an error says to people. */
