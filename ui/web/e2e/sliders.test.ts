@@ -84,7 +84,7 @@ it('keys move it, pinned ones stay, a number goes below a percent', async () => 
   expect(await number.getAttribute('aria-invalid')).toBe('true')
   await page.keyboard.press('Escape')
   expect(await weights()).toEqual(['69.75', '30', '0.25'])
-  await page.getByLabel('Reason').fill('a careful start')
+  await page.getByLabel('Reason').fill('a careful start: ½ %')
   await page.getByRole('button', { name: 'Apply' }).click()
   await page.getByText('Applied.').waitFor()
   expect(await page.getByRole('region', { name: 'Receipt' }).textContent()).toMatch(/Revision \d+ · 1 of 1 proxy\s+after [\d.]+ ms/)
@@ -92,7 +92,7 @@ it('keys move it, pinned ones stay, a number goes below a percent', async () => 
 
   // The log knows who, why, from what to what; and the way back.
   await page.getByRole('link', { name: 'Events' }).last().click()
-  await page.getByText('a careful start').waitFor()
+  await page.getByText('a careful start: ½ %').waitFor()
   await page.getByRole('article').first().getByRole('button', { name: 'Revert' }).click()
   await page.getByRole('dialog').getByLabel('What changes').waitFor()
   await shot(page, 'revert')

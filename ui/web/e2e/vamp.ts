@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
-const BINARY = process.env['VAMP_BINARY'] ?? '../../target/debug/vamp'
+export const BINARY = resolve(process.env['VAMP_BINARY'] ?? '../../target/debug/vamp')
 const PATIENCE_MS = 30_000
 
 export class Vamp {
@@ -75,8 +75,8 @@ export class Vamp {
     return response
   }
 
-  async gateway(name: string) {
-    return (await (await this.call('GET', `/gateways/${name}`)).json()) as {
+  async gateway(name: string, headers: Record<string, string> = {}) {
+    return (await (await this.call('GET', `/gateways/${name}`, undefined, headers)).json()) as {
       port: string
       sticky: string | null
       routes: Record<string, { weight: string; condition: { condition: string } | null; targets: { url: string }[] }>

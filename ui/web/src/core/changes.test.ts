@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Event } from '../api/types'
-import { changes, headline, revert } from './changes'
+import { asides, changes, headline, restored, revert, whole } from './changes'
 
 let next = 0
 function event(revision: number | undefined, what: string, change: object = {}, more: Partial<Event> = {}): Event {
@@ -45,7 +45,7 @@ describe('changes', () => {
     const deleted = changes([archive(8, 'delete'), event(8, 'undeployed')])[0]!
     expect(headline(deleted)).toBe('Gateway deleted')
     expect(revert(deleted)).toEqual({ kind: 'create', document: { name: 'shop', routes: {} } })
-    expect(revert(changes([archive(9, 'update', 'sticky: route')])[0]!)).toEqual({ kind: 'document' })
+    expect(revert(changes([archive(9, 'update', 'sticky: route')])[0]!)).toEqual({ kind: 'draft', draft: {} })
   })
 
   it('that happened by themselves have no way back', () => {
@@ -59,5 +59,45 @@ describe('changes', () => {
     const [change] = changes([note, archive(1, 'create')])
     expect(change?.note).toEqual({ type: 'audit', tags: ['release', 'release:started'], value: 'go' })
     expect(headline(change!)).toBe('release:started')
+  })
+})
+
+describe('events of which the whole change is there', () => {
+  const event = (id: string, type: string, revision?: number) => ({ id, type, tags: [], value: null, timestamp: '', version: '1.0', revision }) as unknown as Event
+  it('end where the first of two kinds ends', () => {
+    const all = [event('09', 'archive', 4), event('08', 'event', 4), event('07', 'event', 3), event('06', 'archive', 2), event('03', 'archive', 1)]
+    const ids = (oldest: Event[]) => whole(all, oldest).map(({ id }) => id)
+    expect(ids([])).toEqual(['09', '08', '07', '06', '03'])
+    // There are older ones of its kind: some may be of the same revision.
+    expect(ids([all[2]!])).toEqual(['09', '08'])
+    expect(ids([all[1]!])).toEqual([])
+  })
+})
+
+describe('taking a change back', () => {
+  const route = (weight: string, balance = 'default') => ({ weight, balance, rewrites: [], selector: null })
+  it('restores what the change changed, and leaves what came later', () => {
+    const was = { port: '1', sticky: null, virtual_hosts: ['a'], routes: { x: route('100%'), y: route('0%') } }
+    const became = { ...was, sticky: 'route', routes: { x: route('90%', 'leastconn'), y: route('10%') } }
+    const now = { name: 'shop', port: '2', sticky: 'route', virtual_hosts: ['a', 'b'], routes: [{ x: route('50%', 'leastconn') }, { z: route('50%', 'source') }] }
+    expect(restored(now, was, became)).toEqual({
+      name: 'shop', port: '2', sticky: null, virtual_hosts: ['a', 'b'], routes: [{ x: route('50%') }, { z: route('50%', 'source') }],
+    })
+  })
+})
+
+describe('asides', () => {
+  it('leave out what goes without saying', () => {
+    const created = changes([
+      archive(9, 'update', 'name: shop'),
+      event(9, 'gateway:deployed'),
+      event(9, 'route:added', { route: 'a' }),
+      event(9, 'route:weightadded', { route: 'a', after: '100%' }),
+      event(9, 'warning:port'),
+    ])[0]!
+    expect(created.written).toBe('create')
+    expect(asides(created).map((step) => step.what)).toEqual(['warning:port'])
+    const itself = changes([event(10, 'route:added', { route: 'b' }), event(10, 'route:weightadded', { route: 'b', after: '0%' })])[0]!
+    expect(asides(itself).map((step) => step.what)).toEqual(['added'])
   })
 })

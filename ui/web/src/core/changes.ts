@@ -93,6 +93,17 @@ function change(key: string, events: Event[]): Change {
   }
 }
 
+/**
+ * Events of which the whole change is there. Kinds of events are read page by page, and their pages reach back differently far: what is
+ * older than the last page of one of them, or cut by it, would be told by halves.
+ *
+ * `oldest` has the oldest event read of each kind of which there is more.
+ */
+export function whole(events: readonly Event[], oldest: readonly Event[]): Event[] {
+  const cut = new Set(oldest.map((event) => event.revision))
+  return events.filter((event) => oldest.every(({ id }) => event.id > id) && (typeof event.revision !== 'number' || !cut.has(event.revision)))
+}
+
 /** Name of the gateway that an event is about. */
 export function gatewayOf(event: Event): string | undefined {
   const tag = event.tags.find((tag) => tag.startsWith('gateways:'))
@@ -133,6 +144,21 @@ export function describe(step: Step): string {
   return texts[step.what] ?? step.what.replace(/^warning:/, 'warning: ')
 }
 
+/** Steps to tell beside those with a value: that a gateway which is created is served, with a weight for each route, goes without saying. */
+export function asides(change: Change): Step[] {
+  const moved = new Set(change.steps.filter(hasValue).map((step) => step.route))
+  return change.steps.filter((step) => {
+    if (hasValue(step)) return false
+    if (step.what === 'added') return change.written === undefined || !moved.has(step.route)
+    return !(change.written !== undefined && (step.what === 'deployed' || step.what === 'undeployed'))
+  })
+}
+
+/** Whether there is something before or after. */
+export function hasValue(step: Step): boolean {
+  return step.before !== undefined || step.after !== undefined
+}
+
 /** In a few words, for lists and markers. */
 export function headline(change: Change): string {
   if (change.note) return change.note.tags.filter((tag) => !change.note?.tags.some((other) => other.startsWith(`${tag}:`))).join(', ')
@@ -152,8 +178,6 @@ export type Revert =
   | { readonly kind: 'draft'; readonly draft: Draft }
   | { readonly kind: 'delete' }
   | { readonly kind: 'create'; readonly document: Gateway }
-  /** By the document that was written before. */
-  | { readonly kind: 'document' }
 
 /** The way back. What happened by itself (instances that came and went) has none. */
 export function revert(change: Change): Revert | undefined {
@@ -170,14 +194,39 @@ export function revert(change: Change): Revert | undefined {
     else if (/^condition(added|updated|removed)$/.test(step.what)) conditions.set(step.route, step.before ?? null)
     else if (/^conditionstrength(updated|removed)$/.test(step.what) && before !== undefined) strengths.set(step.route, before)
   }
-  const byItself = change.written === undefined
-  if (!byItself && weights.size + conditions.size + strengths.size > 0) {
-    const draft: Draft = {
-      ...(weights.size > 0 ? { weights } : {}),
-      ...(conditions.size > 0 ? { conditions } : {}),
-      ...(strengths.size > 0 ? { strengths } : {}),
-    }
-    return { kind: 'draft', draft }
+  // What happened by itself.
+  if (change.written === undefined) return undefined
+  const draft: Draft = {
+    ...(weights.size > 0 ? { weights } : {}),
+    ...(conditions.size > 0 ? { conditions } : {}),
+    ...(strengths.size > 0 ? { strengths } : {}),
   }
-  return change.written === 'update' ? { kind: 'document' } : undefined
+  return { kind: 'draft', draft }
+}
+
+type Fields = Readonly<Record<string, unknown>>
+/** Fields of a gateway and of a route of which the log tells no steps. */
+const GATEWAY_FIELDS = ['port', 'sticky', 'virtual_hosts', 'selector', 'metadata']
+const ROUTE_FIELDS = ['balance', 'rewrites', 'selector']
+
+/**
+ * Takes back in `now` what differs between two documents, `was` and `became`, besides weights and conditions. What somebody changed
+ * since stays, unless it is the same field.
+ */
+export function restored(now: Fields, was: Fields, became: Fields): Fields {
+  const differs = (a: Fields, b: Fields, name: string) => JSON.stringify(a[name]) !== JSON.stringify(b[name])
+  const back = (now: Fields, was: Fields, became: Fields, names: readonly string[]): Fields => ({
+    ...now,
+    ...Object.fromEntries(names.filter((name) => name in was && name in became && differs(was, became, name)).map((name) => [name, was[name]])),
+  })
+  const of = (document: Fields, path: string) => (document['routes'] as Record<string, Fields> | undefined)?.[path]
+  const routes = (now['routes'] as Record<string, Fields>[]).map((route) =>
+    Object.fromEntries(
+      Object.entries(route).map(([path, fields]) => {
+        const [before, after] = [of(was, path), of(became, path)]
+        return [path, before && after ? back(fields, before, after, ROUTE_FIELDS) : fields]
+      }),
+    ),
+  )
+  return { ...back(now, was, became, GATEWAY_FIELDS), routes }
 }

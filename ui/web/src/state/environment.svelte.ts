@@ -8,11 +8,17 @@ import { untrack } from 'svelte'
 import { type Client } from '../api/client'
 import { follow, type Freshness } from '../api/follow'
 import type { Event, GatewayLine, GatewayOverview, GatewaySummary, Live, Overall } from '../api/types'
+import type { Place } from '../core/commands'
 import type { Message } from '../core/sse'
+import { Log } from './log'
 import { session } from './session.svelte'
 
 /** Events that are kept for the timeline and for markers. */
 const EVENTS = 600
+/** As far back as the timeline of a start page goes, ... */
+const HOUR_MS = 3_600_000
+/** ... within reason. */
+const PAGES = 10
 /** Points of the little curves in lists. */
 export const TRAIL = 60
 
@@ -33,8 +39,21 @@ export class Environment {
   #listeners = new Set<(event: Event) => void>()
   #stop: (() => void) | undefined
 
-  constructor(readonly name: string) {
+  constructor(
+    readonly name: string,
+    /** Whether it is the one that is meant when none is named. */
+    private readonly isDefault = false,
+  ) {
     this.client = session.client(name)
+  }
+
+  /** Where commands to copy are to work. */
+  get place(): Place {
+    return {
+      origin: location.origin,
+      environment: this.isDefault ? undefined : this.name,
+      signedIn: session.caller?.authenticated === true,
+    }
   }
 
   start(): void {
@@ -62,10 +81,12 @@ export class Environment {
 
   /** Events of the last while, from before the stream began. */
   async #past(): Promise<void> {
+    const log = new Log(this.client, [])
     try {
-      const found = await this.client.get<Event[]>('/events', { query: { type: 'event' } })
-      const archived = await this.client.get<Event[]>('/events', { query: { type: 'archive' } })
-      this.#merge([...found.body, ...archived.body])
+      for (let i = 0; i < PAGES && log.more && log.events.every((event) => Date.parse(event.timestamp) > Date.now() - HOUR_MS); i++) {
+        await log.older()
+        this.#merge(log.events)
+      }
     } catch {
       // The timeline begins with what happens from now on; the screen of events reads the log itself.
     }
