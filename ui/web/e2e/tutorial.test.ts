@@ -72,7 +72,7 @@ it('selects the environment, adds the gateway, moves half of the traffic and rou
     await page.getByLabel('Requests that (2.0.1) takes first').fill('Header Accept Conains v2')
     await page.getByText('Invalid condition').first().waitFor()
     await page.getByLabel('Requests that (2.0.1) takes first').fill('Header Accept Contains v2')
-    await page.getByText('The condition can be read.').waitFor()
+    await page.getByText('Valid', { exact: true }).waitFor()
     await page.getByRole('button', { name: 'Use', exact: true }).click()
     await page.getByRole('button', { name: 'Apply' }).click()
     await page.getByText('Applied.').waitFor()

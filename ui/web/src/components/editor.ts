@@ -30,6 +30,8 @@ export interface Editor {
   replace(text: string): void
   show(problems: readonly Problem[]): void
   focus(): void
+  /** Puts the cursor where a problem is. */
+  go(problem: Problem): void
   destroy(): void
 }
 
@@ -108,6 +110,10 @@ export function create(host: HTMLElement, options: EditorOptions): Editor {
     replace: (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } }),
     show: (problems) => view.dispatch(setDiagnostics(view.state, problems.map((problem) => diagnostic(view.state.doc, problem)))),
     focus: () => view.focus(),
+    go(problem) {
+      view.dispatch({ selection: { anchor: diagnostic(view.state.doc, problem).from }, scrollIntoView: true })
+      view.focus()
+    },
     destroy: () => view.destroy(),
   }
 }

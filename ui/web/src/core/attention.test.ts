@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { GatewayLine, GatewaySummary } from '../api/types'
-import { attention, health } from './attention'
+import { attention, health, failing } from './attention'
 import { matches, type Row, shown, sorted, words } from './listing'
 
 function gateway(name: string, more: Partial<GatewaySummary> = {}, routes: Partial<GatewaySummary['route_states'][number]>[] = [{}]): GatewaySummary {
@@ -55,4 +55,19 @@ describe('the list', () => {
     expect(names(rows.filter((row) => shown(row, 'split')))).toEqual(['cart'])
     expect(names(rows.filter((row) => shown(row, 'attention')))).toEqual([])
   })
+})
+
+describe('errors', () => {
+  const line = (error_rate: number, requests = 200) => ({ error_rate, requests }) as GatewayLine
+  it.each([
+    [0.009, undefined, undefined],
+    [0.01, undefined, 'warn'],
+    [0.006, 'warn', 'warn'],
+    [0.004, 'warn', undefined],
+    [0.05, 'warn', 'bad'],
+    [0.03, 'bad', 'bad'],
+    [0.02, 'bad', 'warn'],
+  ] as const)('%d, when it was %s, is %s', (rate, before, after) => expect(failing(line(rate), before)).toBe(after))
+
+  it('of a few requests are noise', () => expect(failing(line(1, 19), 'bad')).toBeUndefined())
 })

@@ -4,9 +4,11 @@ import type { GatewayLine, GatewaySummary } from '../api/types'
 import { share } from './format'
 import { parsePercent } from './split'
 
+export type Level = 'bad' | 'warn'
+
 /** A sentence about a gateway. */
 export interface Attention {
-  readonly level: 'bad' | 'warn'
+  readonly level: Level
   readonly text: string
 }
 
@@ -15,8 +17,23 @@ const ENOUGH_REQUESTS = 20
 const MANY_ERRORS = 0.05
 const SOME_ERRORS = 0.01
 
-/** The worst first. */
-export function attention(gateway: GatewaySummary, figures?: GatewayLine): Attention[] {
+/**
+ * How bad the errors of a gateway are, where they were `before` so bad. It takes fewer to stay so than to become so: figures of a few
+ * seconds go up and down around every limit, and a warning that comes and goes with them is none.
+ */
+export function failing(figures: GatewayLine, before?: Level): Level | undefined {
+  const errors = figures.error_rate ?? 0
+  if (figures.requests < ENOUGH_REQUESTS) return undefined
+  if (errors >= (before === 'bad' ? MANY_ERRORS / 2 : MANY_ERRORS)) return 'bad'
+  return errors >= (before === undefined ? SOME_ERRORS : SOME_ERRORS / 2) ? 'warn' : undefined
+}
+
+/** The worst first. `errors` is what is known of its errors over a while; by its figures alone unless given. */
+export function attention(
+  gateway: GatewaySummary,
+  figures?: GatewayLine,
+  errors: Level | undefined = figures && failing(figures),
+): Attention[] {
   const found: Attention[] = []
   const add = (level: Attention['level'], text: string) => found.push({ level, text })
   if (gateway.routes === 0) add('bad', 'No instance matches its selector')
@@ -28,10 +45,7 @@ export function attention(gateway: GatewaySummary, figures?: GatewayLine): Atten
     else if (weight > 0 && !route.serving) add('bad', `${route.path} gets traffic but cannot serve`)
     else if (weight > 0 && route.ready < route.instances) add('warn', `${route.path}: ${route.ready} of ${route.instances} instances are ready`)
   }
-  const errors = figures?.error_rate ?? 0
-  if (figures && figures.requests >= ENOUGH_REQUESTS && errors >= SOME_ERRORS) {
-    add(errors >= MANY_ERRORS ? 'bad' : 'warn', `${share(errors)} of its requests fail`)
-  }
+  if (errors) add(errors, `${share(figures?.error_rate)} of its requests fail`)
   for (const warning of gateway.warnings) add('warn', warning)
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'))
 }
@@ -39,5 +53,5 @@ export function attention(gateway: GatewaySummary, figures?: GatewayLine): Atten
 /** One word. */
 export function health(found: readonly Attention[]): { tone: 'good' | 'warn' | 'bad'; text: string } {
   if (found.some((attention) => attention.level === 'bad')) return { tone: 'bad', text: 'Unhealthy' }
-  return found.length > 0 ? { tone: 'warn', text: 'Look' } : { tone: 'good', text: 'Healthy' }
+  return found.length > 0 ? { tone: 'warn', text: 'Attention' } : { tone: 'good', text: 'Healthy' }
 }

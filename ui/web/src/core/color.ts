@@ -41,6 +41,17 @@ export function css(hue: Hue | undefined): string {
   return `var(--version-${hue?.slot ?? 0})`
 }
 
+/** Angles of the stripes of later rounds. */
+const STRIPES = [45, 90, -45]
+
+/** The CSS background of a slot: plain in the first round of the palette, with stripes of that many pixels in others. */
+export function fill(hue: Hue | undefined, pixels: number): string {
+  const color = css(hue)
+  if (!hue || hue.round === 0) return color
+  const angle = STRIPES[(hue.round - 1) % STRIPES.length]
+  return `repeating-linear-gradient(${angle}deg, ${color} 0 ${pixels}px, color-mix(in oklab, ${color} 40%, var(--surface)) ${pixels}px ${2 * pixels}px)`
+}
+
 /** The CSS colour of text on a slot. */
 export function on(hue: Hue | undefined): string {
   return `var(--on-version-${hue?.slot ?? 0})`

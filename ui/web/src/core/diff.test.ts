@@ -28,6 +28,12 @@ describe('diff', () => {
   it('an excerpt leaves out what is far from any change', () => {
     const before = Array.from({ length: 20 }, (_, i) => `${i}`).join('\n')
     const lines = excerpt(diff(before, before.replace('10', 'ten')))
-    expect(lines.map((line) => line?.text)).toEqual([undefined, '8', '9', '10', 'ten', '11', '12', undefined])
+    expect(lines.map((line) => (line.kind === 'gap' ? line.within : line.text))).toEqual([[], '8', '9', '10', 'ten', '11', '12', []])
+  })
+
+  it('an excerpt says under which keys it stands', () => {
+    const before = 'name: shop\nroutes:\n  (1.0.3):\n    a: 1\n    b: 2\n    weight: 90%\n  "(2.0.1)":\n    a: 1\n    b: 2\n    weight: 10%\n'
+    const lines = excerpt(diff(before, before.replace('10%', '20%')), 1)
+    expect(lines[0]).toEqual({ kind: 'gap', within: ['routes', '(2.0.1)'] })
   })
 })

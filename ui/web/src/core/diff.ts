@@ -22,15 +22,40 @@ export function diff(before: string, after: string): Line[] {
   return [...same(a.slice(0, start)), ...middle, ...same(a.slice(a.length - end))]
 }
 
-/** Only what changed, with some lines around it; `undefined` stands for lines left out. */
-export function excerpt(all: readonly Line[], around = 2): (Line | undefined)[] {
+/** Lines left out, and where what follows stands: the keys above it, by their indentation. */
+export interface Gap {
+  readonly kind: 'gap'
+  readonly within: readonly string[]
+}
+
+/** Only what changed, with some lines around it. */
+export function excerpt(all: readonly Line[], around = 2): (Line | Gap)[] {
   const near = all.map((_, i) => all.slice(Math.max(0, i - around), i + around + 1).some((line) => line.kind !== 'same'))
-  const result: (Line | undefined)[] = []
+  const result: (Line | Gap)[] = []
   all.forEach((line, i) => {
     if (near[i]) result.push(line)
-    else if (result.at(-1) !== undefined || i === 0) result.push(undefined)
+    else if (result.at(-1)?.kind !== 'gap') result.push({ kind: 'gap', within: [] })
+    const gap = result.at(-2)
+    if (near[i] && gap?.kind === 'gap') result[result.length - 2] = { kind: 'gap', within: above(all, i) }
   })
   return result
+}
+
+/** The keys that a line of YAML stands under, outermost first. */
+function above(all: readonly Line[], index: number): string[] {
+  const keys: string[] = []
+  let limit = indent(all[index]?.text ?? '')
+  for (let i = index - 1; i >= 0 && limit > 0; i--) {
+    const text = all[i]?.text ?? ''
+    if (text.trim() === '' || indent(text) >= limit) continue
+    limit = indent(text)
+    keys.unshift(text.trim().replace(/^- /, '').replace(/:$/, '').replace(/^(["'])(.*)\1$/, '$2'))
+  }
+  return keys
+}
+
+function indent(text: string): number {
+  return text.length - text.trimStart().length
 }
 
 function lines(text: string): string[] {

@@ -8,6 +8,7 @@ import { untrack } from 'svelte'
 import { type Client } from '../api/client'
 import { follow, type Freshness } from '../api/follow'
 import type { Event, GatewayLine, GatewayOverview, GatewaySummary, Live, Overall } from '../api/types'
+import { type Attention, attention, failing as errors, type Level } from '../core/attention'
 import type { Place } from '../core/commands'
 import type { Message } from '../core/sse'
 import { Log } from './log'
@@ -32,6 +33,8 @@ export class Environment {
   overall = $state.raw<Overall | undefined>()
   gateways = $state.raw<ReadonlyMap<string, GatewaySummary>>(new Map())
   figures = $state.raw<ReadonlyMap<string, GatewayLine>>(new Map())
+  /** Gateways with errors, and how bad it is. */
+  failing = $state.raw<ReadonlyMap<string, Level>>(new Map())
   /** Requests for each second of each gateway over the last minute. */
   trails = new Map<string, number[]>()
   /** Newest first. */
@@ -128,9 +131,20 @@ export class Environment {
       if (trail.length > TRAIL) trail.shift()
       this.trails.set(line.name, trail)
     }
+    const failing = new Map<string, Level>()
+    for (const line of overview.gateways) {
+      const level = errors(line, this.failing.get(line.name))
+      if (level) failing.set(line.name, level)
+    }
+    this.failing = failing
     for (const name of this.trails.keys()) if (!figures.has(name)) this.trails.delete(name)
     this.figures = figures
     this.heard = Date.now()
+  }
+
+  /** What somebody should look at. */
+  attention(gateway: GatewaySummary): Attention[] {
+    return attention(gateway, this.figures.get(gateway.name), this.failing.get(gateway.name))
   }
 
   #merge(events: readonly Event[]): void {
