@@ -45,6 +45,8 @@ export interface Chart {
   destroy(): void
 }
 
+/** Sizes are for this type size of the page; on a wall display all is larger. */
+const USUAL_PX = 14
 const HEIGHT = 180
 /** Seconds between the lines of the time axis. */
 const STEPS = [5, 10, 30, 60, 120, 300, 600]
@@ -55,12 +57,13 @@ const FADED = 0.15
 export function create(host: HTMLElement, width: number, names: readonly Omit<Line, 'values'>[], look: Look): Chart {
   let markers: readonly Marker[] = []
   let stressed: string | undefined
-  const font = "500 11px 'Inter Variable', system-ui, sans-serif"
+  const scale = parseFloat(getComputedStyle(document.documentElement).fontSize) / USUAL_PX
+  const font = `500 ${11 * scale}px 'Inter Variable', system-ui, sans-serif`
   const axis = { stroke: look.ink, font, ticks: { show: false }, grid: { stroke: look.grid, width: 1 } }
   const options: uPlot.Options = {
     width,
-    height: HEIGHT,
-    padding: [18, 16, 0, 0],
+    height: HEIGHT * scale,
+    padding: [18 * scale, 16 * scale, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: 'vamp' }, drag: { x: false, y: false }, points: { size: 6 }, y: false },
     scales: {
@@ -68,8 +71,8 @@ export function create(host: HTMLElement, width: number, names: readonly Omit<Li
       y: { range: (_, __, max) => [0, Math.max(look.least, (max || 0) * 1.12)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 42, incrs: STEPS, size: 26, values: (_, ticks) => ticks.map(clock) },
-      { ...axis, size: 54, space: 36, values: (_, ticks) => ticks.map((tick) => look.format(tick)) },
+      { ...axis, grid: { show: false }, space: 42 * scale, incrs: STEPS, size: 26 * scale, values: (_, ticks) => ticks.map(clock) },
+      { ...axis, size: 54 * scale, space: 36 * scale, values: (_, ticks) => ticks.map((tick) => look.format(tick)) },
     ],
     series: [
       {},
@@ -96,7 +99,7 @@ export function create(host: HTMLElement, width: number, names: readonly Omit<Li
           ctx.restore()
         },
       ],
-      draw: [(chart) => flags(chart, markers, stressed, look)],
+      draw: [(chart) => flags(chart, markers, stressed, look, devicePixelRatio * scale)],
       setCursor: [(chart) => look.onpoint(chart.cursor.idx ?? undefined)],
     },
   }
@@ -114,7 +117,7 @@ export function create(host: HTMLElement, width: number, names: readonly Omit<Li
       for (const series of chart.series.slice(1)) series.alpha = name === undefined || series.label === name ? 1 : FADED
       chart.redraw(false)
     },
-    resize: (width) => chart.setSize({ width, height: HEIGHT }),
+    resize: (width) => chart.setSize({ width, height: HEIGHT * scale }),
     destroy: () => chart.destroy(),
   }
 }
@@ -126,9 +129,8 @@ function place({ bbox, valToPos }: uPlot, { time }: Marker): number | undefined 
 }
 
 /** The flags of markers, at the top. Those that would cover each other are one: `21–23`. */
-function flags(chart: uPlot, markers: readonly Marker[], stressed: string | undefined, look: Look): void {
+function flags(chart: uPlot, markers: readonly Marker[], stressed: string | undefined, look: Look, one: number): void {
   const { ctx, bbox } = chart
-  const one = devicePixelRatio
   const height = 14 * one
   ctx.save()
   ctx.font = `600 ${10 * one}px 'Inter Variable', system-ui, sans-serif`
@@ -147,7 +149,7 @@ function flags(chart: uPlot, markers: readonly Marker[], stressed: string | unde
   }
   const flag = (label: string, x: number, color: string) => {
     const width = wide(label)
-    const left = Math.min(Math.max(x - width / 2, 0), chart.width * one - width)
+    const left = Math.min(Math.max(x - width / 2, 0), chart.width * devicePixelRatio - width)
     ctx.fillStyle = color
     ctx.beginPath()
     ctx.roundRect(left, bbox.top - height - one, width, height, 3 * one)
