@@ -1,12 +1,12 @@
 //! What is under way, counted for as long as a guard lives: a task that is dropped in the middle of anything gives its count
-//! back as one that ends.
+//! back as one that ends. Counting is where the limits of a target are ([`crate::slots`]).
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use routing::decide::Chosen;
 
+use crate::slots::Full;
 use crate::table::Served;
 use crate::worker::Worker;
 
@@ -18,9 +18,33 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    pub(crate) fn new(worker: &Rc<Worker>, served: &Arc<Served>, chosen: Chosen) -> Self {
+    /// `None` when the target has as many as it may, or others wait for it.
+    pub(crate) fn try_new(worker: &Rc<Worker>, served: &Arc<Served>, chosen: Chosen) -> Option<Self> {
+        let most = worker.shared.settings.limits.target_requests;
+        let used = &served.compiled(chosen).state.in_flight;
+        served.target(chosen).health.slots.try_take(used, most).then(|| Self::count(worker, served, chosen))
+    }
+
+    /// Waits until the target has room. The caller bounds the time.
+    pub(crate) async fn wait(
+        worker: &Rc<Worker>,
+        served: &Arc<Served>,
+        chosen: Chosen,
+    ) -> Result<Self, Full> {
+        let limits = &worker.shared.settings.limits;
+        let used = &served.compiled(chosen).state.in_flight;
+        let slots = &served.target(chosen).health.slots;
+        slots.wait(used, limits.target_requests, limits.target_pending).await?;
+        Ok(Self::count(worker, served, chosen))
+    }
+
+    /// Where it counts.
+    pub(crate) fn chosen(&self) -> Chosen {
+        self.chosen
+    }
+
+    fn count(worker: &Rc<Worker>, served: &Arc<Served>, chosen: Chosen) -> Self {
         let busy = Self { worker: worker.index, served: Arc::clone(served), chosen };
-        busy.served.compiled(chosen).state.in_flight.fetch_add(1, Relaxed);
         busy.served.meter.begin(busy.worker);
         busy.served.routes[chosen.route].meter.begin(busy.worker);
         busy.served.target(chosen).meter.begin(busy.worker);
@@ -30,7 +54,8 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.served.compiled(self.chosen).state.in_flight.fetch_sub(1, Relaxed);
+        let used = &self.served.compiled(self.chosen).state.in_flight;
+        self.served.target(self.chosen).health.slots.give_back(used);
         self.served.meter.end(self.worker);
         self.served.routes[self.chosen.route].meter.end(self.worker);
         self.served.target(self.chosen).meter.end(self.worker);

@@ -111,8 +111,14 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let broken = loop {
         facts.follow(&plan);
         let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
+        let (chosen, _busy) = match Busy::try_new(&client.worker, &plan.served, chosen) {
+            Some(busy) => (chosen, busy),
+            None => match Box::pin(plan.room(&client.worker, failed)).await {
+                Ok(busy) => (busy.chosen(), busy),
+                Err(own) => break own,
+            },
+        };
         let address = plan.served.target(chosen).address;
-        let _busy = Busy::new(&client.worker, &plan.served, chosen);
 
         // A connection.
         let pooled = if fresh { None } else { client.worker.pool.take(address) };
@@ -120,8 +126,8 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         let stream = match pooled {
             Some(stream) => stream,
             None => {
-                client.watch.set(limits.connect_timeout);
                 let asked = Instant::now();
+                client.watch.set(facts.attempts.patience(asked, limits.connect_timeout, limits.into()));
                 let connected = Box::pin(client.watch.within(Stream::connect(address))).await;
                 match connected {
                     Ok(Ok(stream)) => {
@@ -132,8 +138,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                     failure => {
                         let timed_out = failure.is_err();
                         if !matches!(&failure, Ok(Err(error)) if is_own_fault(error)) {
-                            let route = &plan.served.gateway.routes[chosen.route];
-                            plan.served.target(chosen).health.refused(route);
+                            plan.served.refused(chosen);
                         }
                         match plan.after_failed_connect(client, &view, failed, facts, timed_out) {
                             Ok(()) => {}

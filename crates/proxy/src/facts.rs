@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use routing::decide::{Chosen, Reason};
 
 use crate::access_log::Entry;
+use crate::attempts::{Attempts, verdict_on};
 use crate::connection::Client;
 use crate::h1::head::Request;
 use crate::meter::Outcome;
@@ -25,7 +26,7 @@ pub(crate) struct Facts {
     pub(crate) first_byte: Option<Duration>,
     pub(crate) received: u64,
     pub(crate) sent: u64,
-    pub(crate) retries: u8,
+    pub(crate) attempts: Attempts,
 }
 
 impl Facts {
@@ -41,7 +42,7 @@ impl Facts {
             first_byte: None,
             received: 0,
             sent: 0,
-            retries: 0,
+            attempts: Attempts::new(started),
         }
     }
 
@@ -62,7 +63,7 @@ impl Facts {
             first_byte: self.first_byte,
             received: self.received,
             sent: self.sent,
-            retries: self.retries,
+            retries: self.attempts.retries(),
             error: self.error,
         };
         let worker = client.worker.index;
@@ -71,6 +72,9 @@ impl Facts {
             if let Some(chosen) = self.chosen {
                 served.routes[chosen.route].meter.record(worker, &outcome);
                 served.target(chosen).meter.record(worker, &outcome);
+                if let Some(good) = verdict_on(self.status, self.error) {
+                    served.answered(chosen, good);
+                }
             }
         }
         if let Some(log) = &client.worker.shared.log {

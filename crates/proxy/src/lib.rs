@@ -18,7 +18,9 @@
 
 mod accept;
 mod access_log;
+mod attempts;
 mod attention;
+mod budget;
 mod buffers;
 mod busy;
 mod connection;
@@ -33,6 +35,7 @@ mod health;
 mod listener;
 mod maintenance;
 mod meter;
+mod outlier;
 mod plan;
 mod recent;
 mod relay;
@@ -40,6 +43,7 @@ mod reply;
 mod resolve;
 mod scratch;
 mod settings;
+mod slots;
 mod sockets;
 mod stream;
 mod table;
@@ -53,7 +57,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -66,6 +70,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use access_log::AccessLogger;
+use health::Care;
 use maintenance::{Command, Maintenance};
 use meter::Meters;
 use recent::Recent;
@@ -73,6 +78,8 @@ pub use recent::RecentRequest;
 use table::Table;
 use worker::{Message, Shared};
 
+pub use health::{Incident, TargetCondition};
+pub use outlier::OutlierRules;
 pub use settings::{AccessLog, Limits, Settings};
 pub use sockets::Sockets;
 
@@ -132,10 +139,27 @@ pub struct TargetStatus {
     pub name: String,
     /// Address in use.
     pub address: SocketAddr,
-    /// False while the proxy's own checks hold it down.
+    /// False while the proxy holds it to be of no use: it is down or ejected.
     pub up: bool,
+    /// How it stands.
+    pub condition: TargetCondition,
+    /// How often it was ejected since the start.
+    pub ejections: u64,
+    /// Requests that wait for it to have room.
+    pub pending: u32,
     /// Requests or connections under way.
     pub in_flight: u32,
+}
+
+/// A gateway as the proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayStatus {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Retries that it can afford now: a fifth of its requests, and ten a second; up to 100 are saved.
+    pub retries_left: u64,
+    /// Retries that it could not afford since the start.
+    pub retries_refused: u64,
 }
 
 impl Proxy {
@@ -167,7 +191,14 @@ impl Proxy {
                 AccessLogger::start(log).map_err(|error| StartError::AccessLog(file, error))
             })
             .transpose()?;
-        let shared = Arc::new(Shared { settings: settings.clone(), log, recent: Recent::default() });
+        let care = Care::new(settings.outliers.clone());
+        let shared = Arc::new(Shared {
+            settings: settings.clone(),
+            log,
+            recent: Recent::default(),
+            care: Arc::clone(&care),
+            idle: (0..settings.workers).map(|_| AtomicUsize::new(0)).collect(),
+        });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
             .collect::<io::Result<Vec<_>>>()
@@ -181,6 +212,7 @@ impl Proxy {
             Arc::clone(&current),
             virtual_hosts,
             report,
+            care,
         );
         let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
         Ok(Self { commands, current, virtual_hosts: virtual_host_address, address, shared, reported })
@@ -235,13 +267,17 @@ impl Proxy {
                 served.routes.iter().zip(config.routes.iter().zip(&served.gateway.routes))
             {
                 for (target, inner) in route.targets.iter().zip(&compiled.1.targets) {
+                    let (condition, ejections) = target.health.condition();
                     all.push(TargetStatus {
                         gateway: config.name.clone(),
                         route: compiled.0.path.clone(),
                         id: inner.config.id.clone(),
                         name: inner.config.name.clone(),
                         address: target.address,
-                        up: !inner.state.down.load(Relaxed),
+                        up: !inner.state.is_down(),
+                        condition,
+                        ejections,
+                        pending: target.health.slots.waiting(),
                         in_flight: inner.state.in_flight.load(Relaxed),
                     });
                 }
@@ -251,9 +287,33 @@ impl Proxy {
         all
     }
 
+    /// All gateways, ordered by name.
+    pub fn gateways(&self) -> Vec<GatewayStatus> {
+        let table = self.current.load();
+        let now = self.shared.care.now();
+        let status = |served: &Arc<table::Served>| GatewayStatus {
+            gateway: served.gateway.config.name.clone(),
+            retries_left: served.budget.left(now, served.meter.begun()),
+            retries_refused: served.budget.refused(),
+        };
+        let mut all: Vec<_> = table.all().map(status).collect();
+        all.sort_by(|left, right| left.gateway.cmp(&right.gateway));
+        all
+    }
+
+    /// Connections to targets that are open and idle.
+    pub fn idle_connections(&self) -> usize {
+        self.shared.idle.iter().map(|idle| idle.load(Relaxed)).sum()
+    }
+
     /// Some of the last requests of an http gateway, oldest first. They are kept from the first look on, and for a minute after the last.
     pub fn recent(&self, gateway: &GatewayName) -> Vec<Arc<RecentRequest>> {
         self.shared.recent.look(gateway, std::time::Instant::now())
+    }
+
+    /// Targets that were ejected, or are trusted again, since the last call; oldest first, the newest 256 of them.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.shared.care.incidents()
     }
 
     /// Lines of the access log that were lost since the start; `None` without one.

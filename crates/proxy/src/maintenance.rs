@@ -19,7 +19,7 @@ use routing::table::RoutingTable;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::health::{self, Healths, Which};
+use crate::health::{self, Care, Healths, Which};
 use crate::listener::{self, Key};
 use crate::meter::Meters;
 use crate::resolve::{Found, Resolver, all_names, look_up};
@@ -61,6 +61,7 @@ impl Maintenance {
         current: Arc<ArcSwap<Table>>,
         virtual_hosts: Vec<std::net::TcpListener>,
         reported: watch::Sender<Applied>,
+        care: Arc<Care>,
     ) -> Self {
         let resolver = Resolver::new(settings.address);
         Self {
@@ -71,7 +72,7 @@ impl Maintenance {
             virtual_hosts,
             config: Arc::default(),
             resolver,
-            healths: Healths::default(),
+            healths: Healths::new(care),
             dice: Chance::new(),
             bound: BTreeSet::new(),
             problems: BTreeMap::new(),
@@ -92,11 +93,21 @@ impl Maintenance {
         let mut refreshes = every(limits.refresh_interval);
         let mut attempts = every(limits.bind_interval);
         let (found, mut lookups) = mpsc::channel(1);
+        let window = self.settings.outliers.window;
+        let mut compared = self.healths.care.now();
         loop {
             tokio::select! {
                 // Ticks come first: they are rare, and changes that come without a pause must not stop checks.
                 biased;
-                _ = checks.tick() => health::check(&self.current.load(), Which::Due, limits.health_interval),
+                _ = checks.tick() => {
+                    let now = self.healths.care.now();
+                    let compare = now >= compared + window;
+                    if compare {
+                        compared = now;
+                    }
+                    self.healths.pass(&self.current.load(), compare);
+                    health::check(&self.current.load(), Which::Due, limits.health_interval);
+                }
                 _ = refreshes.tick() => self.refresh(&found),
                 _ = attempts.tick() => self.bind_again().await,
                 Some(found) = lookups.recv() => self.learn(found).await,

@@ -40,6 +40,12 @@ impl Meter {
         self.0.record(worker, outcome);
     }
 
+    /// Requests that ever began. Reads all counters, so it is not for every request.
+    pub(crate) fn begun(&self) -> u64 {
+        let totals = self.0.totals();
+        totals.requests().saturating_add(totals.in_flight)
+    }
+
     /// A request or tcp connection begins.
     pub(crate) fn begin(&self, worker: usize) {
         self.0.begin(worker);

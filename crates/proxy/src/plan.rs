@@ -1,16 +1,23 @@
 //! Where a request goes: the decision, what it was made under, and what becomes of it when the table changes or an attempt fails.
 
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::port::Protocol;
-use routing::decide::{Decision, another_target, decide};
+use routing::decide::{Chosen, Decision, another_target, decide};
 use routing::request::RequestHead;
+use tokio::time::timeout;
 
+use crate::attempts::{Allowance, AnswerFault, Fault, Verdict, is_idempotent};
+use crate::busy::Busy;
 use crate::connection::Client;
 use crate::facts::Facts;
 use crate::listener::Key;
 use crate::reply::Own;
+use crate::slots::Full;
 use crate::table::Served;
+use crate::worker::Worker;
 
 /// A decision and what it was made under.
 pub(crate) struct Plan {
@@ -71,17 +78,11 @@ impl Plan {
         }
         facts.follow(self);
         let Some(chosen) = self.decision.chosen else { return Err(Own::NO_TARGET) };
-        let retries = client.worker.shared.settings.limits.retries;
-        if facts.retries >= retries {
-            return Err(if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT });
-        }
-        facts.retries += 1;
-        // Once more where it failed, in case the target was just restarting; then elsewhere.
-        let last = facts.retries >= retries;
-        if timed_out || last || failed.contains(&chosen.target) {
-            self.elsewhere(client, failed);
-        } else {
-            failed.push(chosen.target);
+        let fault = Fault::Connect { timed_out };
+        match self.after(client, facts, fault, failed.contains(&chosen.target)) {
+            Verdict::Elsewhere => self.elsewhere(client, failed),
+            Verdict::Again | Verdict::Fresh => failed.push(chosen.target),
+            Verdict::GiveUp => return Err(if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT }),
         }
         Ok(())
     }
@@ -96,18 +97,51 @@ impl Plan {
         failed: &mut Vec<usize>,
         facts: &mut Facts,
     ) -> bool {
-        let untouched = broken.silent && broken.replayable && !broken.timed_out;
-        if untouched && reused {
+        let fault = Fault::Answer(AnswerFault {
+            silent: broken.silent,
+            replayable: broken.replayable,
+            timed_out: broken.timed_out,
+            reused,
+            idempotent: is_idempotent(method),
+        });
+        match self.after(client, facts, fault, false) {
             // The target closed an idle connection just when it was taken up again.
-            return true;
+            Verdict::Fresh => true,
+            Verdict::Again | Verdict::Elsewhere => {
+                // The last attempt is judged when it is recorded.
+                if let Some(chosen) = self.decision.chosen {
+                    self.served.answered(chosen, false);
+                }
+                self.elsewhere(client, failed);
+                true
+            }
+            Verdict::GiveUp => false,
         }
-        let idempotent = matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
-        let again = untouched && idempotent && facts.retries < client.worker.shared.settings.limits.retries;
-        if again {
-            facts.retries += 1;
-            self.elsewhere(client, failed);
+    }
+
+    fn after(&self, client: &Client, facts: &mut Facts, fault: Fault, known: bool) -> Verdict {
+        let shared = &client.worker.shared;
+        let allowance = Allowance::from(&shared.settings.limits);
+        let afford = || self.served.budget.take(shared.care.now(), self.served.meter.begun());
+        facts.attempts.after(fault, known, allowance, Instant::now(), afford)
+    }
+
+    /// Room at the chosen target, which was found to have none: at another target of the route if one has, else in the queue.
+    pub(crate) async fn room(&mut self, worker: &Rc<Worker>, failed: &[usize]) -> Result<Busy, Own> {
+        let Some(chosen) = self.decision.chosen.as_mut() else { return Err(Own::NO_TARGET) };
+        let limits = &worker.shared.settings.limits;
+        if let Some(target) = self.served.target_with_room(*chosen, failed, limits.target_requests) {
+            let other = Chosen { target, ..*chosen };
+            if let Some(busy) = Busy::try_new(worker, &self.served, other) {
+                *chosen = other;
+                return Ok(busy);
+            }
         }
-        again
+        let waited = timeout(limits.pending_timeout, Busy::wait(worker, &self.served, *chosen)).await;
+        match waited {
+            Ok(Ok(busy)) => Ok(busy),
+            Ok(Err(Full)) | Err(_) => Err(Own::TARGETS_FULL),
+        }
     }
 
     /// Moves to another target of the same route, if there is one.

@@ -32,6 +32,8 @@ impl Own {
     pub(crate) const HEAD_TOO_LARGE: Self = Self::new(431, "bad_request", "request head too large");
     pub(crate) const LOOP: Self = Self::new(508, "loop", "the request passed too many gateways");
     pub(crate) const OVERLOAD: Self = Self::new(503, "overload", "too many connections");
+    pub(crate) const TARGETS_FULL: Self =
+        Self::new(503, "overload", "the targets of this route have as many requests as they may");
     pub(crate) const EXPECTATION: Self =
         Self::new(417, "bad_request", "only the expectation '100-continue' can be met");
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::outlier::OutlierRules;
 use crate::sockets::Sockets;
 
 /// Settings of a proxy; fixed while it runs.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub virtual_host_listen: Option<SocketAddr>,
     /// Limits and timeouts.
     pub limits: Limits,
+    /// When targets are left out, and how they come back.
+    pub outliers: OutlierRules,
     /// Clients that may ask with `Vamp-Debug: 1` who served them.
     pub debug_sources: Vec<IpNet>,
     /// One JSON line for each request (R44), off by default.
@@ -59,6 +62,14 @@ pub struct Limits {
     pub tunnel_timeout: Duration,
     /// Retries of a request.
     pub retries: u8,
+    /// Time in which the last attempt of a request must begin.
+    pub attempts_timeout: Duration,
+    /// Requests, or tcp connections, that a target of a route may have at a time; 0 for no limit.
+    pub target_requests: u32,
+    /// How many more may wait for one of them to end; those beyond are refused at once.
+    pub target_pending: u32,
+    /// How long they wait.
+    pub pending_timeout: Duration,
     /// Idle connections kept for each target address by each worker.
     pub pool_size: usize,
     /// How long they are kept.
@@ -86,6 +97,10 @@ impl Default for Limits {
             inactivity_timeout: Duration::from_secs(50),
             tunnel_timeout: Duration::from_secs(3600),
             retries: 3,
+            attempts_timeout: Duration::from_secs(15),
+            target_requests: 0,
+            target_pending: 1_000,
+            pending_timeout: Duration::from_secs(5),
             pool_size: 256,
             pool_idle_timeout: Duration::from_secs(30),
             hops: 16,
@@ -103,6 +118,7 @@ impl Default for Settings {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             virtual_host_listen: None,
             limits: Limits::default(),
+            outliers: OutlierRules::default(),
             debug_sources: loopback(),
             access_log: None,
             sockets: Sockets::default(),

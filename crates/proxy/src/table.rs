@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use model::name::GatewayName;
 use model::port::Protocol;
@@ -11,6 +12,7 @@ use routing::config::{TargetAddress, TargetKind};
 use routing::decide::{Chosen, Reason};
 use routing::table::{Gateway, RoutingTable, Target};
 
+use crate::budget::RetryBudget;
 use crate::health::{Health, Healths};
 use crate::meter::{Meter, Meters};
 
@@ -29,6 +31,7 @@ pub(crate) struct Table {
 pub(crate) struct Served {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) meter: Meter,
+    pub(crate) budget: Arc<RetryBudget>,
     pub(crate) routes: Vec<ServedRoute>,
 }
 
@@ -75,6 +78,7 @@ impl Table {
             }
             table.by_name.insert(name.clone(), served);
         }
+        healths.admit(&table);
         table
     }
 
@@ -117,15 +121,17 @@ impl Served {
                 targets: route
                     .targets
                     .iter()
-                    .map(|target| ServedTarget {
+                    .zip(healths.of(&route.targets))
+                    .map(|(target, health)| ServedTarget {
                         meter: meters.target(&name, &config.path, &target.config),
                         address: socket(&target.config.address),
-                        health: healths.of(target),
+                        health,
                     })
                     .collect(),
             })
             .collect();
-        Self { meter: meters.gateway(&name, gateway.config.protocol), gateway, routes }
+        let meter = meters.gateway(&name, gateway.config.protocol);
+        Self { meter, budget: healths.budget(&name), gateway, routes }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -139,6 +145,18 @@ impl Served {
     /// The compiled target of a choice.
     pub(crate) fn compiled(&self, chosen: Chosen) -> &Target {
         &self.gateway.routes[chosen.route].targets[chosen.target]
+    }
+
+    /// Another target of the route that serves, did not fail for this request and has room; of several the one with the most. `most`:
+    /// how many requests each may have.
+    pub(crate) fn target_with_room(&self, chosen: Chosen, failed: &[usize], most: u32) -> Option<usize> {
+        let targets = self.gateway.routes[chosen.route].targets.iter().enumerate();
+        let used = |target: &Target| target.state.in_flight.load(Relaxed);
+        targets
+            .filter(|(index, _)| *index != chosen.target && !failed.contains(index))
+            .filter(|(_, target)| !target.state.is_down() && used(target) < most)
+            .min_by_key(|(_, target)| used(target))
+            .map(|(index, _)| index)
     }
 
     pub(crate) fn is_gateway(&self, chosen: Chosen) -> bool {

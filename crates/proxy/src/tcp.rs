@@ -7,6 +7,7 @@ use model::port::Protocol;
 use routing::decide::{Chosen, Reason, another_target, decide_connection};
 
 use crate::access_log::Entry;
+use crate::attempts::{Allowance, Attempts, Fault, Verdict};
 use crate::busy::Busy;
 use crate::connection::Client;
 use crate::dial::is_own_fault;
@@ -33,11 +34,17 @@ pub(crate) async fn serve(client: &Client) {
     let mut failed = Vec::new();
     let mut outcome = Outcome::new(0, decision.reason, std::time::Duration::ZERO);
     let mut connected = None;
+    let mut attempts = Attempts::new(started);
+    let allowance = Allowance::from(&limits);
 
     while let Some(chosen) = decision.chosen {
+        let Some(_busy) = enter(client, &served, chosen).await else {
+            outcome.error = Some("overload");
+            break;
+        };
         let target = served.target(chosen);
-        client.watch.set(limits.connect_timeout);
         let asked = Instant::now();
+        client.watch.set(attempts.patience(asked, limits.connect_timeout, allowance));
         let result = client.watch.within(Stream::connect(target.address)).await;
         // As for requests: a connection made under an older table is used only if the newest would allow it.
         if generation != client.worker.generation() {
@@ -66,7 +73,6 @@ pub(crate) async fn serve(client: &Client) {
             target.health.connected();
             connected = Some(asked.elapsed());
             outcome.error = None;
-            let _busy = Busy::new(&client.worker, &served, chosen);
             let moved = tunnel::run(client, stream, limits.tunnel_timeout).await;
             outcome.received = moved.received;
             outcome.sent = moved.sent;
@@ -74,13 +80,15 @@ pub(crate) async fn serve(client: &Client) {
             break;
         }
         if !matches!(&result, Ok(Err(error)) if is_own_fault(error)) {
-            target.health.refused(&served.gateway.routes[chosen.route]);
+            served.refused(chosen);
         }
         outcome.error = Some("connect");
-        if outcome.retries >= limits.retries {
+        // Always another one, if there is one: a client that has said nothing yet has time for each of them once.
+        let fault = Fault::Connect { timed_out: true };
+        let afford = || served.budget.take(client.worker.shared.care.now(), served.meter.begun());
+        if attempts.after(fault, true, allowance, Instant::now(), afford) == Verdict::GiveUp {
             break;
         }
-        outcome.retries += 1;
         failed.push(chosen.target);
         let mut dice = client.worker.dice.borrow_mut();
         if let Some(target) = another_target(&served.gateway, chosen.route, &failed, &mut *dice) {
@@ -96,6 +104,7 @@ pub(crate) async fn serve(client: &Client) {
     }
     outcome.reason = if decision.chosen.is_none() { Reason::NoTarget } else { decision.reason };
     outcome.total = started.elapsed();
+    outcome.retries = attempts.retries();
     let worker = client.worker.index;
     served.meter.record(worker, &outcome);
     if let Some(chosen) = decision.chosen {
@@ -112,4 +121,13 @@ pub(crate) async fn serve(client: &Client) {
             connected,
         });
     }
+}
+
+/// Room at a target, which it may take a while to get.
+async fn enter(client: &Client, served: &Arc<Served>, chosen: Chosen) -> Option<Busy> {
+    if let Some(busy) = Busy::try_new(&client.worker, served, chosen) {
+        return Some(busy);
+    }
+    let patience = client.worker.shared.settings.limits.pending_timeout;
+    tokio::time::timeout(patience, Busy::wait(&client.worker, served, chosen)).await.ok()?.ok()
 }

@@ -49,14 +49,14 @@ impl Pool {
         }
     }
 
-    /// Drops what is too old or was closed by its target. True when some are left.
-    pub(crate) fn sweep(&self) -> bool {
+    /// Drops what is too old or was closed by its target. How many are left.
+    pub(crate) fn sweep(&self) -> usize {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|_, list| {
             list.retain(|idle| idle.since.elapsed() < self.timeout && idle.stream.is_quiet());
             !list.is_empty()
         });
-        !idle.is_empty()
+        idle.values().map(Vec::len).sum()
     }
 
     pub(crate) fn clear(&self) {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use routing::decide::Dice;
@@ -14,6 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
+use crate::health::Care;
 use crate::listener::{Key, Listener};
 use crate::recent::Recent;
 use crate::scratch::Scratch;
@@ -28,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) log: Option<AccessLogger>,
     pub(crate) recent: Recent,
+    pub(crate) care: Arc<Care>,
+    /// Idle connections to targets, by worker.
+    pub(crate) idle: Box<[AtomicUsize]>,
 }
 
 /// What a worker is told.
@@ -145,6 +150,15 @@ impl Worker {
         stopped
     }
 
+    /// Drops idle connections that are of no use any more. True when some are left.
+    fn sweep(&self) -> bool {
+        let idle = self.pool.sweep();
+        if let Some(count) = self.shared.idle.get(self.index) {
+            count.store(idle, Relaxed);
+        }
+        idle > 0
+    }
+
     async fn drain(&self, deadline: Duration) -> usize {
         let end = tokio::time::Instant::now() + deadline;
         let listeners: Vec<_> = self.listeners.borrow_mut().drain().collect();
@@ -173,7 +187,7 @@ pub(crate) fn run(
     tasks.block_on(runtime, async move {
         let worker = Worker::new(index, shared);
         let sweeping = Rc::clone(&worker);
-        tokio::task::spawn_local(async move { sweeping.sweeper.run(|| sweeping.pool.sweep()).await });
+        tokio::task::spawn_local(async move { sweeping.sweeper.run(|| sweeping.sweep()).await });
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Apply { table, add, remove, done } => {

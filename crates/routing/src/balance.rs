@@ -2,6 +2,9 @@
 //!
 //! Hashing balances use rendezvous hashing: every target is scored with the key, the best one that serves wins. A target that
 //! comes or goes moves only the keys that it gets or had; no other client changes its target.
+//!
+//! A target that starts slowly takes a portion of what would fall to it, the rest goes to those that take all of theirs. Which part
+//! that is follows from positions and keys: it is exact over a cycle, and a key that came in stays in.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -9,10 +12,10 @@ use std::sync::atomic::Ordering;
 use model::gateway::Balance;
 
 use crate::decide::Dice;
-use crate::position::Pace;
+use crate::position::{Pace, WHOLE, drawn};
 use crate::request::RequestHead;
 use crate::seen::Seen;
-use crate::table::{Route, Target};
+use crate::table::{Route, Target, TargetState};
 
 /// What a choice may depend on.
 #[derive(Clone, Copy)]
@@ -33,7 +36,7 @@ pub(crate) fn choose(
         (Balance::Default, Arrival::Connection(_)) | (Balance::LeastConnections, _) => {
             return least_connections(route, pace);
         }
-        (Balance::First, _) => return serving(route).next(),
+        (Balance::First, _) => return first(route, pace),
         (Balance::Random, _) => return random(route, dice),
         (Balance::Source, Arrival::Request(request)) => Some(hash_address(request.source)),
         (Balance::Source, Arrival::Connection(source)) => Some(hash_address(source)),
@@ -73,18 +76,36 @@ fn serving(route: &Route) -> impl Iterator<Item = usize> {
     route.targets.iter().enumerate().filter(|(_, target)| target.serves()).map(|(index, _)| index)
 }
 
+/// Those that take all that falls to them.
+fn full(route: &Route) -> impl Iterator<Item = usize> {
+    let whole = |(_, target): &(usize, &Target)| target.state.portion() == TargetState::FULL;
+    route.targets.iter().enumerate().filter(whole).map(|(index, _)| index)
+}
+
 /// Each target in turn. The turns of targets that are down go to the others, in turn as well: giving them to the next target
-/// in line would double the load of that one.
+/// in line would double the load of that one. So do the turns that a target does not yet take.
 fn round_robin(route: &Route, pace: Pace) -> Option<usize> {
     let count = route.targets.len() as u64;
     if count == 0 {
         return None;
     }
-    let index = (route.state.turn.next(pace) % count) as usize;
-    if route.targets[index].serves() {
+    let turn = route.state.turn.next(pace);
+    let index = (turn % count) as usize;
+    let takes = match route.targets[index].state.portion() {
+        TargetState::FULL => true,
+        0 => false,
+        portion => drawn(turn / count, portion) || full(route).next().is_none(),
+    };
+    if takes {
         return Some(index);
     }
-    let alive = serving(route).count() as u64;
+    let (whole, alive) = (full(route).count() as u64, serving(route).count() as u64);
+    if whole > 0 {
+        let turn = route.state.spill.next(pace) % whole;
+        if let Some(index) = full(route).nth(turn as usize) {
+            return Some(index);
+        }
+    }
     if alive == 0 {
         return None;
     }
@@ -93,17 +114,37 @@ fn round_robin(route: &Route, pace: Pace) -> Option<usize> {
     serving(route).nth(turn as usize).or_else(|| serving(route).next())
 }
 
-/// The target with the fewest requests or connections under way; equals take turns.
+/// The target with the fewest requests or connections under way; equals take turns. One that starts slowly would have the fewest for
+/// long: it stands for election on the turns only that it would take of a round.
 fn least_connections(route: &Route, pace: Pace) -> Option<usize> {
     let count = route.targets.len();
     if count == 0 {
         return None;
     }
-    let start = (route.state.turn.next(pace) % count as u64) as usize;
+    let turn = route.state.turn.next(pace);
+    let start = (turn % count as u64) as usize;
+    let spared = full(route).next().is_some();
+    let stands = |index: &usize| match route.targets[*index].state.portion() {
+        TargetState::FULL => true,
+        0 => false,
+        portion => !spared || (*index == start && drawn(turn / count as u64, portion)),
+    };
     (start..count)
         .chain(0..start)
-        .filter(|&index| route.targets[index].serves())
+        .filter(stands)
         .min_by_key(|&index| route.targets[index].state.in_flight.load(Ordering::Relaxed))
+        // Only when a target went down in between.
+        .or_else(|| serving(route).next())
+}
+
+/// The first that serves; while that one starts slowly, the first of the others for what it does not take.
+fn first(route: &Route, pace: Pace) -> Option<usize> {
+    let index = serving(route).next()?;
+    let portion = route.targets[index].state.portion();
+    if portion == TargetState::FULL || drawn(route.state.turn.next(pace), portion) {
+        return Some(index);
+    }
+    full(route).next().or(Some(index))
 }
 
 fn random(route: &Route, dice: &mut impl Dice) -> Option<usize> {
@@ -111,17 +152,33 @@ fn random(route: &Route, dice: &mut impl Dice) -> Option<usize> {
     if alive == 0 {
         return None;
     }
-    serving(route).nth((dice.roll() % alive) as usize).or_else(|| serving(route).next())
+    let index = serving(route).nth((dice.roll() % alive) as usize).or_else(|| serving(route).next())?;
+    let portion = route.targets[index].state.portion();
+    if portion == TargetState::FULL || dice.roll() % WHOLE < u64::from(portion) {
+        return Some(index);
+    }
+    match full(route).count() as u64 {
+        0 => Some(index),
+        whole => full(route).nth((dice.roll() % whole) as usize).or(Some(index)),
+    }
 }
 
 fn rendezvous(route: &Route, key: u64) -> Option<usize> {
-    serving(route).max_by_key(|&index| scramble(key ^ route.targets[index].point))
+    let spared = full(route).next().is_some();
+    // The portion only grows, so a key that is let in once is let in again.
+    let lets_in = |index: &usize| {
+        let target = &route.targets[*index];
+        let portion = target.state.portion();
+        portion == TargetState::FULL || !spared || scramble(!key ^ target.point) % WHOLE < u64::from(portion)
+    };
+    let best = |index: &usize| scramble(key ^ route.targets[*index].point);
+    serving(route).filter(lets_in).max_by_key(best).or_else(|| serving(route).next())
 }
 
 impl Target {
     /// False while the proxy's own checks hold it down.
     pub(crate) fn serves(&self) -> bool {
-        !self.state.down.load(Ordering::Relaxed)
+        self.state.portion() > 0
     }
 }
 

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
@@ -74,12 +74,38 @@ pub struct Target {
 }
 
 /// Hot state of a target.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TargetState {
     /// Requests (http) or connections (tcp) under way.
     pub in_flight: AtomicU32,
-    /// True while the proxy's own checks hold it down; a down target is as good as not ready.
-    pub down: AtomicBool,
+    portion: AtomicU16,
+}
+
+impl TargetState {
+    /// The portion of a target that takes all that falls to it.
+    pub const FULL: u16 = 10_000;
+
+    /// How much it takes of what would fall to it, in hundredths of a percent: [`TargetState::FULL`] as a rule, less while it starts
+    /// slowly, 0 while the proxy's own checks hold it down. One that is held down is as good as not ready.
+    pub fn portion(&self) -> u16 {
+        self.portion.load(Ordering::Relaxed)
+    }
+
+    /// Sets it; more than [`TargetState::FULL`] counts as that.
+    pub fn set_portion(&self, portion: u16) {
+        self.portion.store(portion.min(Self::FULL), Ordering::Relaxed);
+    }
+
+    /// True while the proxy's own checks hold it down.
+    pub fn is_down(&self) -> bool {
+        self.portion() == 0
+    }
+}
+
+impl Default for TargetState {
+    fn default() -> Self {
+        Self { in_flight: AtomicU32::new(0), portion: AtomicU16::new(Self::FULL) }
+    }
 }
 
 /// Positions of a gateway.

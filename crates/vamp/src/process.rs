@@ -77,7 +77,21 @@ pub(crate) fn proxy_settings(
     virtual_host_listen: SocketAddr,
 ) -> proxy::Settings {
     let defaults = proxy::Settings::default();
+    let care = &given.care;
     proxy::Settings {
+        limits: proxy::Limits {
+            target_requests: care.target_requests,
+            target_pending: care.target_pending,
+            ..defaults.limits
+        },
+        outliers: proxy::OutlierRules {
+            failures: care.eject_after,
+            ejection_time: care.ejection_time,
+            longest_ejection: care.ejection_time.saturating_mul(10),
+            most_ejected: care.most_ejected.hundredths(),
+            slow_start: care.slow_start,
+            ..defaults.outliers
+        },
         workers: match given.workers {
             0 => defaults.workers,
             workers => workers,

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command};
+use model::percent::Percent;
 
 pub(crate) use agent::AgentSettings;
 pub(crate) use controller::ControllerSettings;
@@ -186,6 +187,10 @@ fn workers(text: &str) -> Result<usize, String> {
         Ok(workers) if workers <= MOST_WORKERS => Ok(workers),
         _ => Err(format!("write a number from 0 to {MOST_WORKERS}")),
     }
+}
+
+fn percent(text: &str) -> Result<Percent, String> {
+    Percent::parse(text).map_err(|_| format!("'{text}' is not a share, write for example 50%"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -3,11 +3,10 @@
 //! The live positions of the splits must not move, so the gateway is compiled once more, on its own, with the present state of
 //! its targets. On that copy the request is decided once for the answer and then many times for the shares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use model::condition::Condition;
@@ -140,14 +139,12 @@ fn fields(map: &Map<String, Value>) -> Result<Vec<(String, String)>, Failure> {
 fn copy(live: &Gateway) -> Option<Arc<Gateway>> {
     let copy = compile(live.config.clone())?;
     for (ours, theirs) in copy.routes.iter().zip(&live.routes) {
-        let down: BTreeSet<_> = theirs
-            .targets
-            .iter()
-            .filter(|t| t.state.down.load(Ordering::Relaxed))
-            .map(|t| &t.config.id)
-            .collect();
+        let portions: BTreeMap<_, _> =
+            theirs.targets.iter().map(|target| (&target.config.id, target.state.portion())).collect();
         for target in &ours.targets {
-            target.state.down.store(down.contains(&target.config.id), Ordering::Relaxed);
+            if let Some(portion) = portions.get(&target.config.id) {
+                target.state.set_portion(*portion);
+            }
         }
     }
     Some(copy)

@@ -4,6 +4,7 @@
 mod attacks;
 mod basics;
 mod bodies;
+mod care;
 mod changes;
 mod departures;
 mod differential;

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use model::condition::Condition;
 use model::gateway::{Balance, Sticky};
@@ -12,7 +11,7 @@ use model::rewrite::Rewrite;
 use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
 use routing::decide::{Chosen, Decision, Dice, decide};
 use routing::request::RequestHead;
-use routing::table::{Gateway, RoutingTable};
+use routing::table::{Gateway, RoutingTable, TargetState};
 
 /// Seeded chance (splitmix64).
 pub(crate) struct Seeded(pub(crate) u64);
@@ -139,7 +138,11 @@ pub(crate) fn compile_seeded(config: GatewayConfig, seed: u64) -> Arc<Gateway> {
 }
 
 pub(crate) fn set_down(gateway: &Gateway, route: usize, target: usize, down: bool) {
-    gateway.routes[route].targets[target].state.down.store(down, Ordering::Relaxed);
+    set_portion(gateway, route, target, if down { 0 } else { TargetState::FULL });
+}
+
+pub(crate) fn set_portion(gateway: &Gateway, route: usize, target: usize, portion: u16) {
+    gateway.routes[route].targets[target].state.set_portion(portion);
 }
 
 /// A request that owns its parts.

@@ -11,6 +11,7 @@ mod rewrites;
 
 mod balance;
 mod conditional;
+mod slow_start;
 mod sticky;
 mod weights;
 

@@ -3,7 +3,6 @@
 //! Seeds 0..64 run always; `VAMP_SIM_SEED=n` replays one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use model::gateway::Sticky;
 use routing::config::{GatewayConfig, RouteConfig};
@@ -149,10 +148,7 @@ impl World {
         match decision.chosen {
             Some(chosen) => {
                 let target = &gateway.routes[chosen.route].targets[chosen.target];
-                assert!(
-                    !target.state.down.load(Ordering::Relaxed),
-                    "{at}: a target that is down: {decision:?}"
-                );
+                assert!(!target.state.is_down(), "{at}: a target that is down: {decision:?}");
                 let by_condition = decision.reason == Reason::Condition;
                 assert!(
                     routes[chosen.route].weight > 0 || by_condition || at_home,
@@ -194,7 +190,7 @@ impl World {
 }
 
 fn serves(gateway: &Gateway, route: usize) -> bool {
-    gateway.routes[route].targets.iter().any(|target| !target.state.down.load(Ordering::Relaxed))
+    gateway.routes[route].targets.iter().any(|target| !target.state.is_down())
 }
 
 #[test]

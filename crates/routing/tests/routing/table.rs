@@ -98,7 +98,7 @@ fn target_states_follow_route_and_id() {
         !Arc::ptr_eq(&after.routes[1].targets[1].state, &gateway.routes[0].targets[0].state),
         "another address"
     );
-    assert!(after.routes[0].targets[0].state.down.load(Ordering::Relaxed));
+    assert!(after.routes[0].targets[0].state.is_down());
     assert_eq!(after.routes[1].targets[0].state.in_flight.load(Ordering::Relaxed), 5);
     assert_eq!(tally(after, &get("/"), 5), [0, 0, 5]);
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use ::agent::Controller;
 use clap::{ArgAction, Args};
 use kubernetes::ServiceType;
+use model::percent::Percent;
 use model::selector::Selector;
 
-use super::{duration, listen, port_range, workers};
+use super::{duration, listen, percent, port_range, workers};
 
 /// The log.
 #[derive(Debug, Clone, Args)]
@@ -99,9 +100,34 @@ pub(crate) struct ProxySettings {
     /// File that gets one JSON line for each request; `-` for standard output
     #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) care: CareSettings,
     /// How long requests under way may take to finish when the proxy stops
     #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
+}
+
+/// How the proxy looks after targets.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CareSettings {
+    /// Failed requests in a row after which a target is left out for a while; 0 means never
+    #[arg(long, env = "VAMP_EJECT_AFTER", default_value_t = 5, value_name = "N")]
+    pub(crate) eject_after: u32,
+    /// How long a target is left out the first time; each time until it is forgotten twice as long, 10 times at most
+    #[arg(long, env = "VAMP_EJECTION_TIME", default_value = "30s", value_name = "TIME", value_parser = duration)]
+    pub(crate) ejection_time: Duration,
+    /// Share of a route's targets that may be left out at a time, rounded down; never the last one
+    #[arg(long, env = "VAMP_MOST_EJECTED", default_value = "50%", value_name = "PERCENT", value_parser = percent)]
+    pub(crate) most_ejected: Percent,
+    /// Time in which a new target, or one that is back, comes to its full part of a route's traffic, from a tenth on; 0s means at once
+    #[arg(long, env = "VAMP_SLOW_START", default_value = "0s", value_name = "TIME", value_parser = duration)]
+    pub(crate) slow_start: Duration,
+    /// Requests, or tcp connections, that a proxy sends to a target at a time; 0 means no limit
+    #[arg(long, env = "VAMP_TARGET_REQUESTS", default_value_t = 0, value_name = "N")]
+    pub(crate) target_requests: u32,
+    /// How many more wait for one of them to end, up to 5 s; those beyond are refused at once
+    #[arg(long, env = "VAMP_TARGET_PENDING", default_value_t = 1000, value_name = "N")]
+    pub(crate) target_pending: u32,
 }
 
 /// A proxy that follows a controller.
