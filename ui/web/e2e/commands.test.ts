@@ -5,7 +5,7 @@ import { delimiter, dirname } from 'node:path'
 import { promisify } from 'node:util'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { launch, open, shot } from './browser'
+import { axe, launch, open, shot } from './browser'
 import { BINARY, freePort, until, Vamp } from './vamp'
 
 const TOKEN = 'operator-0123456789abcdef'
@@ -68,7 +68,10 @@ it.each(['vamp', 'curl'])('a prepared change by %s', async (name) => {
   await page.getByLabel('Reason').fill("it's Zeit für 50 % 🚀")
   await page.getByRole('button', { name: 'As a command' }).click()
   await page.getByLabel(`Command for ${name}`).waitFor()
-  if (name === 'curl') await shot(page, 'commands')
+  if (name === 'curl') {
+    await shot(page, 'commands')
+    expect(await axe(page)).toEqual([])
+  }
   await run(page, name)
   const after = await vamp.gateway('shop/cart', headers)
   // All that was prepared, and nothing else.

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { fits, launch, open, shot } from './browser'
+import { axe, fits, launch, open, shot } from './browser'
 import { freePort, traffic, until, Vamp } from './vamp'
 
 let vamp: Vamp
@@ -100,6 +100,25 @@ it('the slider of a phone is as wide as its screen, and the tab that is open is 
   await page.context().close()
 })
 
+it('pointing at a version fades the curves of the others', async () => {
+  const { page } = await open(browser)
+  await page.goto(`${vamp.url}/ui/default/gateways/many`)
+  const figure = page.locator('figure').first()
+  const ink = () => figure.locator('canvas').evaluate((canvas: HTMLCanvasElement) => {
+    const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height)
+    let sum = 0
+    for (let i = 3; i < data.length; i += 4) sum += data[i] ?? 0
+    return sum
+  })
+  await until('the curves to be drawn', async () => (await ink()) > 100_000)
+  // At a version without traffic: the curve that goes up and down is faded.
+  await figure.getByRole('listitem', { includeHidden: true }).nth(5).scrollIntoViewIfNeeded()
+  const before = await ink()
+  await figure.getByRole('listitem', { includeHidden: true }).nth(5).hover()
+  await until('the others to be faded', async () => (await ink()) < before * 0.9)
+  await page.context().close()
+})
+
 it('the keyboard is never lost: conditions, applying, undoing', async () => {
   const { page } = await open(browser)
   await page.goto(`${vamp.url}/ui/default/gateways/many`)
@@ -129,9 +148,11 @@ it('what is typed for a new gateway survives Escape, and every mistake is named 
   await page.goto(`${vamp.url}/ui/default/gateways?add`)
   await page.getByLabel('Gateway document, YAML').click()
   await page.keyboard.insertText('name: draft\nstickyness: route\nroutes:\n  a: {weight: 120%}\n')
+  await page.getByRole('dialog').getByRole('button', { name: 'As a command' }).click()
   const problems = page.getByRole('dialog').getByRole('alert').getByRole('button')
   await until('both mistakes to be named', async () => (await problems.allTextContents()).join() === 'Line 2,Line 4')
   await shot(page, 'add-mistakes')
+  expect(await axe(page)).toEqual([])
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   await page.getByRole('button', { name: 'Add', exact: true }).click()
@@ -151,6 +172,7 @@ it('a change shows the document before and after, and what created a gateway is 
   const first = page.getByRole('article').first()
   await first.getByRole('button', { name: 'Document' }).click()
   await first.getByText('metadata: {team: cart}').waitFor()
+  expect(await axe(page)).toEqual([])
   // Fields that the log has no steps for are taken back too.
   await first.getByRole('button', { name: 'Revert' }).click()
   await page.getByRole('dialog').getByText('team: cart').waitFor()
@@ -167,6 +189,7 @@ it('says that agents keep the last requests, and checks the condition all the sa
   await page.locator('li[data-route]').first().getByRole('button', { name: 'Condition' }).click()
   await page.keyboard.type('Has Header x-canary')
   await page.getByText('pass through agents and stay there').waitFor()
+  expect(await axe(page)).toEqual([])
   expect(await page.getByRole('button', { name: 'Use', exact: true }).isEnabled()).toBe(true)
   await page.context().close()
 })
