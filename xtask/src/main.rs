@@ -7,6 +7,7 @@
 //! cargo xtask images                      static binaries and container images, without a container engine
 //! cargo xtask ui [test]                   build the web UI (and test it alone)
 //! cargo xtask manifests                   write deploy/install.yaml from the Helm chart
+//! cargo xtask soak [--minutes N]          the proxy under seeded faults on both sides
 //! cargo xtask bench                       footprint and latency of the management side
 //! ```
 #![allow(clippy::print_stderr, reason = "a command line tool talks to its user")]
@@ -34,6 +35,7 @@ cargo xtask kube up        a Kubernetes for tests, `up --node` with pods that re
 cargo xtask images         static binaries and container images (target/images.tar), without a container engine
 cargo xtask ui [test]      build the web UI into ui/dist; with `test` also test it, in a browser too
 cargo xtask manifests      write deploy/install.yaml from the Helm chart
+cargo xtask soak           the proxy under seeded faults on both sides for 10 minutes, or `--minutes N`; `--seed N` for others
 cargo xtask bench          footprint and latency of the management side, on the release binary";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Some("images") => images::run(&rest),
         Some("ui") => ui::run(rest.first().map(OsString::as_os_str)),
         Some("manifests") => manifests(),
+        Some("soak") => soak(&rest),
         Some("bench") => bench(),
         _ => {
             eprintln!("{HELP}");
@@ -70,6 +73,26 @@ fn demo(rest: &[OsString]) -> anyhow::Result<ExitCode> {
     // Ctrl-C goes to the demo, which stops in order; this process only waits.
     let status = command.status().with_context(|| format!("cannot run {}", binary.display()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The long form of a test that the suite runs for some seconds.
+fn soak(rest: &[OsString]) -> anyhow::Result<ExitCode> {
+    let (mut minutes, mut seed) = (10_u64, 1_u64);
+    let mut words = rest.iter().map(|word| word.to_str().unwrap_or_default());
+    while let Some(word) = words.next() {
+        let number = words.next().and_then(|number| number.parse().ok());
+        match (word, number) {
+            ("--minutes", Some(number)) => minutes = number,
+            ("--seed", Some(number)) => seed = number,
+            _ => bail!("cargo xtask soak [--minutes N] [--seed N]"),
+        }
+    }
+    let name = "soak::faults_on_both_sides_leave_nothing_behind";
+    let mut soak =
+        cargo(["test", "--package", "proxy", "--test", "it", "--", "--exact", name, "--nocapture"]);
+    soak.env("VAMP_SOAK_SECONDS", (minutes * 60).to_string()).env("VAMP_SOAK_SEED", seed.to_string());
+    step(&format!("soak for {minutes} min"), soak)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The management side, then a large cluster.

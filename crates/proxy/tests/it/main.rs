@@ -16,6 +16,7 @@ mod memory;
 mod peers;
 mod retries;
 mod routing;
+mod soak;
 mod storms;
 mod support;
 mod tcp;
