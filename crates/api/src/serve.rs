@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,6 +29,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pause after the system refused a connection (no file descriptors left), so that the loop does not spin.
 const REFUSED: Duration = Duration::from_millis(50);
+
+/// How long the first request of a connection is waited for on the way out: whoever has just connected is about to ask.
+const FIRST_REQUEST: Duration = Duration::from_millis(300);
 
 /// Serves `router` until `closing` is cancelled, then lets requests under way end for at most `drain`. True when all of them did.
 pub async fn serve(
@@ -80,7 +84,10 @@ async fn converse(
     closing: CancellationToken,
 ) -> Result<(), hyper::Error> {
     let _ = stream.set_nodelay(true);
+    let asked = Arc::new(AtomicBool::new(false));
+    let asking = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asking.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(Body::new))
     });
@@ -92,7 +99,13 @@ async fn converse(
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = closing.cancelled() => {}
     }
+    if !asked.load(Ordering::Relaxed)
+        && let Ok(ended) = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await
+    {
+        return ended;
+    }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }

@@ -17,9 +17,9 @@ use std::time::Duration;
 use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, TargetState};
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
-use proxy::Proxy;
+use proxy::{Proxy, Sockets};
 use routing::config::RoutingConfig;
-use serde_json::json;
+use serde_json::{Value, json};
 use telemetry::{Gauges, TargetGauge, Telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,11 +29,14 @@ use tracing::{info, warn};
 
 use crate::process;
 use crate::settings::{AgentSettings, FollowerSettings};
+use crate::takeover::{self, Predecessor, Running, Service};
 
 /// How long the last report and the leave-taking may take, after the drain.
 const LEAVE: Duration = Duration::from_secs(3);
 /// How long requests to the probes under way may take to finish.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+/// How long an agent that takes over waits for its first table.
+const FIRST_TABLE: Duration = Duration::from_secs(60);
 /// Between two reports of what was counted.
 const REPORT_PERIOD: Duration = Duration::from_millis(500);
 
@@ -42,30 +45,90 @@ pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
     process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
-        let (delay, drain) = (settings.follower.drain_delay, settings.follower.proxy.drain_timeout);
+        let drain = settings.follower.proxy.drain_timeout;
+        let (data_dir, takeover) = (settings.follower.data_dir.clone(), settings.takeover);
+        takeover::run(Alone { settings }, &data_dir, takeover, stopped, drain).await
+    })
+}
+
+/// How an agent in a process of its own is started, again if need be.
+struct Alone {
+    settings: AgentSettings,
+}
+
+impl Service for Alone {
+    type Running = Serving;
+
+    async fn start(
+        &self,
+        sockets: Sockets,
+        predecessor: Option<&mut Predecessor>,
+    ) -> anyhow::Result<Serving> {
+        let settings = &self.settings;
         // Addresses first: what cannot be bound must not touch the data.
-        let listener = TcpListener::bind(settings.admin_listen).await.with_context(|| {
+        let listener = takeover::listener(settings.admin_listen, &sockets).await.with_context(|| {
             format!("cannot listen on {} for probes (--admin-listen)", settings.admin_listen)
         })?;
         let admin = listener.local_addr().context("the address of the probes")?;
-        let agent = Agent::start(Options::from(&settings)).await?;
+        let admin_socket = takeover::copy(&listener).context("the socket of the probes")?;
+        let follows = predecessor.is_some();
+        if let Some(predecessor) = predecessor {
+            predecessor.release().await?;
+        }
+        let agent = Agent::start(Options::from(settings), &sockets).await?;
+        if follows {
+            // The one before has one: without a table there would be nobody to answer.
+            agent.wait_for_table().await?;
+        }
         let closing = CancellationToken::new();
         let probes = api::admin(Arc::new(Probe::of(&agent)));
-        let serving = tokio::spawn(api::serve(listener, probes, closing.clone(), ADMIN_DRAIN));
+        let probing = tokio::spawn(api::serve(listener, probes, closing.clone(), ADMIN_DRAIN));
         info!(%admin, virtual_hosts = %agent.virtual_hosts(), "the agent serves");
-        process::announce(&json!({
-            "admin": admin.to_string(),
-            "virtual_hosts": agent.virtual_hosts().to_string(),
+        let delay = settings.follower.drain_delay;
+        Ok(Serving { agent, admin, admin_socket, closing, probing, delay })
+    }
+}
+
+/// An agent with its probes.
+struct Serving {
+    agent: Agent,
+    admin: SocketAddr,
+    /// A copy, for a process that takes over.
+    admin_socket: std::net::TcpListener,
+    closing: CancellationToken,
+    probing: JoinHandle<bool>,
+    delay: Duration,
+}
+
+impl Running for Serving {
+    fn announcement(&self) -> Value {
+        json!({
+            "admin": self.admin.to_string(),
+            "virtual_hosts": self.agent.virtual_hosts().to_string(),
             "pid": std::process::id(),
-        }))?;
-        stopped.cancelled().await;
-        info!("stopping");
-        agent.linger(delay).await;
-        agent.stop(drain).await;
-        closing.cancel();
-        let _ = serving.await;
-        Ok(())
-    })
+        })
+    }
+
+    async fn sockets(&self) -> Result<Vec<std::net::TcpListener>, String> {
+        let mut all = self.agent.proxy.sockets().await;
+        all.push(self.admin_socket.try_clone().map_err(|error| error.to_string())?);
+        Ok(all)
+    }
+
+    async fn release(self) -> Proxy {
+        drop(self.admin_socket);
+        self.closing.cancel();
+        let _ = self.probing.await;
+        self.agent.release().await
+    }
+
+    async fn stop(self, drain: Duration) {
+        drop(self.admin_socket);
+        self.agent.linger(self.delay).await;
+        self.agent.stop(drain).await;
+        self.closing.cancel();
+        let _ = self.probing.await;
+    }
 }
 
 /// What an agent is started with.
@@ -104,7 +167,7 @@ impl Agent {
     ///
     /// # Errors
     /// What could not be started, and what to do about it.
-    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(options: Options, sockets: &Sockets) -> anyhow::Result<Self> {
         let follower = options.follower;
         let cache = match Cache::open(&follower.data_dir, &options.environment) {
             Ok(cache) => Some(cache),
@@ -120,8 +183,12 @@ impl Agent {
         drop(TcpListener::bind((follower.gateway_address, 0)).await.with_context(|| {
             format!("cannot open gateway ports on {} (--gateway-address)", follower.gateway_address)
         })?);
-        let settings =
-            process::proxy_settings(&follower.proxy, follower.gateway_address, follower.virtual_host_listen);
+        let settings = process::proxy_settings(
+            &follower.proxy,
+            follower.gateway_address,
+            follower.virtual_host_listen,
+            sockets,
+        );
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
@@ -157,6 +224,24 @@ impl Agent {
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+    }
+
+    /// Waits until a table, from disk or fresh, is in force.
+    async fn wait_for_table(&self) -> anyhow::Result<()> {
+        let mut status = self.client.status();
+        let ready = tokio::time::timeout(FIRST_TABLE, status.wait_for(::agent::Status::ready)).await;
+        match ready {
+            Ok(Ok(_)) => Ok(()),
+            _ => anyhow::bail!("no routing table came in time, and there is none on disk"),
+        }
+    }
+
+    /// Leaves the controller and the disk to another process; the proxy serves on. What it counts from here on is reported to
+    /// nobody.
+    async fn release(self) -> Proxy {
+        self.client.stop(LEAVE).await;
+        self.background.iter().for_each(JoinHandle::abort);
+        self.proxy
     }
 
     /// Stops in order: traffic drains, what was counted last is reported, the agent takes its leave.

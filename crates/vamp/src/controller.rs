@@ -25,6 +25,7 @@ use api::Standing;
 use kubernetes::access::Callers;
 use kubernetes::lease::{self, Candidate, Identity};
 use kubernetes::{Cluster, Credentials};
+use proxy::Sockets;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -170,7 +171,7 @@ impl Controller {
         let leaving = CancellationToken::new();
         let lead = tokio::spawn(lead(shared, source, candidate.standing(), leading, leaving.clone()));
         let agent = match agent {
-            Some(options) => Some(Agent::start(options).await?),
+            Some(options) => Some(Agent::start(options, &Sockets::default()).await?),
             None => None,
         };
         info!(api = %api_address, agents = %agents_address, replica, home, "this replica stands for election");

@@ -8,6 +8,7 @@ use std::net::TcpListener;
 
 use anyhow::Context as _;
 use clap::Args;
+use proxy::Sockets;
 
 use crate::process;
 use crate::serve::Server;
@@ -60,7 +61,7 @@ pub(crate) fn run(
     process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let drain = settings.proxy.drain_timeout;
-        let server = Server::start(settings, applied).await?;
+        let server = Server::start(settings, applied, &Sockets::default(), None).await?;
         let stopped = process::stop_signal()?;
         let browser = !options.no_browser && !options.exit_after_story;
         let told = tokio::select! {
@@ -75,7 +76,7 @@ pub(crate) fn run(
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
-        server.stop(drain).await;
+        server.shut_down(drain).await;
         result
     })
 }

@@ -14,6 +14,7 @@ mod serve;
 mod services;
 mod settings;
 mod shop;
+mod takeover;
 mod tokens;
 
 use std::ffi::OsString;

@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
+use proxy::Sockets;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +76,7 @@ pub(crate) fn proxy_settings(
     given: &ProxySettings,
     address: IpAddr,
     virtual_host_listen: SocketAddr,
+    sockets: &Sockets,
 ) -> proxy::Settings {
     let defaults = proxy::Settings::default();
     let care = &given.care;
@@ -95,7 +97,9 @@ pub(crate) fn proxy_settings(
         workers: match given.workers {
             0 => defaults.workers,
             workers => workers,
-        },
+        }
+        .max(sockets.workers()),
+        sockets: sockets.clone(),
         address,
         virtual_host_listen: Some(virtual_host_listen),
         access_log: given.access_log.as_ref().map(|file| match file.to_str() {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use control::Control;
-use proxy::Proxy;
-use serde_json::json;
+use proxy::{Proxy, Sockets};
+use serde_json::{Value, json};
 use store::{SqliteStore, Store};
 use telemetry::Telemetry;
 use tokio::net::TcpListener;
@@ -30,6 +30,7 @@ use crate::gateways;
 use crate::process::{self, Memory};
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
+use crate::takeover::{self, Predecessor, Running, Service};
 use crate::tokens;
 
 /// Name of the proxy in this process, in receipts and `status`.
@@ -44,17 +45,57 @@ pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
         let drain = settings.proxy.drain_timeout;
-        let server = Server::start(settings, applied).await?;
-        process::announce(&json!({
-            "api": server.api.to_string(),
-            "virtual_hosts": server.virtual_hosts.to_string(),
-            "pid": std::process::id(),
-        }))?;
-        stopped.cancelled().await;
-        info!("stopping");
-        server.stop(drain).await;
-        Ok(())
+        let (data_dir, takeover) = (settings.data_dir.clone(), settings.takeover);
+        takeover::run(Serve { settings, applied }, &data_dir, takeover, stopped, drain).await
     })
+}
+
+/// How a server is started, again if need be.
+struct Serve {
+    settings: Settings,
+    applied: Applied,
+}
+
+impl Service for Serve {
+    type Running = Server;
+
+    async fn start(&self, sockets: Sockets, predecessor: Option<&mut Predecessor>) -> anyhow::Result<Server> {
+        Server::start(self.settings.clone(), self.applied.clone(), &sockets, predecessor).await
+    }
+}
+
+impl Running for Server {
+    fn announcement(&self) -> Value {
+        json!({
+            "api": self.api.to_string(),
+            "virtual_hosts": self.virtual_hosts.to_string(),
+            "pid": std::process::id(),
+        })
+    }
+
+    async fn sockets(&self) -> Result<Vec<std::net::TcpListener>, String> {
+        if let Platform::Local(platform) = &self.platform
+            && let Some(workload) = platform.workloads().iter().find(|workload| workload.replicas > 0)
+        {
+            return Err(format!(
+                "workloads run as its children and would end with it; `vamp local delete` them first ('{}')",
+                workload.name
+            ));
+        }
+        let mut all = self.proxy.sockets().await;
+        all.push(self.api_socket.try_clone().map_err(|error| error.to_string())?);
+        Ok(all)
+    }
+
+    async fn release(self) -> Proxy {
+        let proxy = self.proxy.clone();
+        self.close().await;
+        proxy
+    }
+
+    async fn stop(self, drain: Duration) {
+        self.shut_down(drain).await;
+    }
 }
 
 /// A running Vamp.
@@ -64,6 +105,8 @@ pub(crate) struct Server {
     gateway_address: IpAddr,
     proxy: Proxy,
     platform: Platform,
+    /// A copy, for a process that takes over.
+    api_socket: std::net::TcpListener,
     store: Arc<SqliteStore>,
     closing: CancellationToken,
     api_task: JoinHandle<bool>,
@@ -75,7 +118,12 @@ impl Server {
     ///
     /// # Errors
     /// What could not be started, and what to do about it.
-    pub(crate) async fn start(settings: Settings, mut applied: Applied) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        settings: Settings,
+        mut applied: Applied,
+        sockets: &Sockets,
+        predecessor: Option<&mut Predecessor>,
+    ) -> anyhow::Result<Self> {
         let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
         let open = tokens.is_empty() && settings.kubeconfig.is_none();
         if open && !settings.api.listen.ip().is_loopback() {
@@ -90,21 +138,29 @@ impl Server {
             applied.push(("gateway-selector".into(), selector, "default"));
         }
         // Addresses first: what cannot be bound must not touch the data.
-        let api_listener = TcpListener::bind(settings.api.listen).await.with_context(|| {
+        let api_listener = takeover::listener(settings.api.listen, sockets).await.with_context(|| {
             format!("cannot listen on {} for the API (--api-listen)", settings.api.listen)
         })?;
         let api = api_listener.local_addr().context("the API's address")?;
+        let api_socket = takeover::copy(&api_listener).context("the API's socket")?;
         // Else every gateway would be refused one by one, for want of a port.
         drop(TcpListener::bind((settings.gateway_address, 0)).await.with_context(|| {
             format!("cannot open gateway ports on {} (--gateway-address)", settings.gateway_address)
         })?);
+        if let Some(predecessor) = predecessor {
+            predecessor.release().await?;
+        }
         let store =
             Arc::new(SqliteStore::open(&settings.data_dir, &settings.environment).await.with_context(
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
             )?);
 
-        let proxy_settings =
-            process::proxy_settings(&settings.proxy, settings.gateway_address, settings.virtual_host_listen);
+        let proxy_settings = process::proxy_settings(
+            &settings.proxy,
+            settings.gateway_address,
+            settings.virtual_host_listen,
+            sockets,
+        );
         let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
@@ -177,6 +233,7 @@ impl Server {
             gateway_address: settings.gateway_address,
             proxy,
             platform,
+            api_socket,
             store,
             closing,
             api_task,
@@ -197,9 +254,15 @@ impl Server {
     }
 
     /// Stops in order: traffic drains first, then the API, then the processes, then the store.
-    pub(crate) async fn stop(self, drain: Duration) {
+    pub(crate) async fn shut_down(self, drain: Duration) {
         let drained = self.proxy.drain(drain).await;
         info!(?drained, "the proxy has stopped");
+        self.close().await;
+    }
+
+    /// Ends everything but the proxy.
+    async fn close(self) {
+        drop(self.api_socket);
         self.closing.cancel();
         if !self.api_task.await.unwrap_or_default() {
             warn!("API requests under way were cut off");

@@ -74,6 +74,10 @@ pub(crate) struct Settings {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistorySettings,
+    /// Follow the process that runs with this data directory: its sockets, then its state; nobody who connects meanwhile is refused.
+    /// Without such a process, start as always
+    #[arg(long, env = "VAMP_TAKEOVER")]
+    pub(crate) takeover: bool,
     #[command(flatten)]
     pub(crate) log: LogSettings,
 }

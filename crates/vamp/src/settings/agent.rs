@@ -34,6 +34,10 @@ pub(crate) struct AgentSettings {
     pub(crate) admin_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) follower: FollowerSettings,
+    /// Follow the process that runs with this data directory: its sockets, then its state; nobody who connects meanwhile is refused.
+    /// Without such a process, start as always
+    #[arg(long, env = "VAMP_TAKEOVER")]
+    pub(crate) takeover: bool,
     #[command(flatten)]
     pub(crate) log: LogSettings,
 }

@@ -203,8 +203,12 @@ impl Agent {
         self.child.wait().unwrap();
     }
 
-    fn terminate(mut self) -> Option<i32> {
+    fn terminate(self) -> Option<i32> {
         signal(self.child.id(), "TERM");
+        self.ended()
+    }
+
+    fn ended(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -212,7 +216,7 @@ impl Agent {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the agent did not stop after SIGTERM");
+        panic!("the agent did not end");
     }
 }
 
@@ -309,6 +313,47 @@ async fn an_agent_serves_alone_after_its_restart() {
 
     let (_, _closing) = world.controller(Some(address)).await;
     eventually("the change to arrive", || async { (agent.serves().await.1 == "new").then_some(()) }).await;
+    assert_eq!(agent.terminate(), Some(0));
+}
+
+/// A new agent process follows the one before on the same port; the controller sees one agent that was gone for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_is_upgraded_without_refusing_anybody() {
+    let world = World::new().await;
+    let target = Target::start("a").await;
+    let (address, _closing) = world.controller(None).await;
+    let mut agent = world.agent_with(1, address, &["--takeover"]);
+    let revision = world.shop(&[(&target, "100%")]).await;
+    world.applied(revision, 1).await;
+    let port = world.control.view().config.gateways.values().next().and_then(|shop| shop.port).unwrap();
+    let url = format!("http://127.9.{}.1:{port}/", world.network);
+    let (stop, count) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, count, url) = (Arc::clone(&stop), Arc::clone(&count), url.clone());
+            let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+            tokio::spawn(async move {
+                while stop.load(Ordering::Acquire) == 0 {
+                    let answer = http.get(&url).send().await.unwrap();
+                    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "a"));
+                    count.fetch_add(1, Ordering::AcqRel);
+                }
+            })
+        })
+        .collect();
+    for _ in 0..2 {
+        let before = std::mem::replace(&mut agent, world.agent_with(1, address, &["--takeover"]));
+        assert_eq!(before.ended(), Some(0));
+        // The controller leads the new one.
+        let revision = world.shop(&[(&target, "100%")]).await;
+        world.applied(revision, 1).await;
+        let mark = count.load(Ordering::Acquire);
+        eventually("traffic", || async { (count.load(Ordering::Acquire) != mark).then_some(()) }).await;
+    }
+    stop.store(1, Ordering::Release);
+    for client in clients {
+        client.await.unwrap();
+    }
     assert_eq!(agent.terminate(), Some(0));
 }
 

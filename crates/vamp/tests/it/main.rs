@@ -19,5 +19,6 @@ mod operations;
 mod plugin;
 mod release;
 mod rollout;
+mod takeover;
 mod target;
 mod writers;
