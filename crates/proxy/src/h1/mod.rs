@@ -19,6 +19,8 @@ pub(crate) mod target;
 #[cfg(test)]
 mod chunked_tests;
 #[cfg(test)]
+mod cost_tests;
+#[cfg(test)]
 mod request_tests;
 #[cfg(test)]
 mod response_tests;

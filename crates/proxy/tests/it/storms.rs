@@ -104,3 +104,108 @@ async fn a_drain_in_the_middle_of_answers_finishes_them() {
     }
     assert_eq!(drain.await.unwrap().cut, 0);
 }
+
+/// Thousands of gateways, hundreds of ports: each is served, and a change of one costs next to nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_gateways_and_hundreds_of_ports() {
+    const HOSTS: usize = 3000;
+    const PORTS: usize = 150;
+    let bench = Bench::new();
+    let targets = [Target::named("a").await.unwrap(), Target::named("b").await.unwrap()];
+    // All at once, so that none comes twice.
+    let held: Vec<_> = (0..PORTS).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<u16> = held.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+    drop(held);
+    let routes = |target: usize| vec![route("x", 100, &[targets[target].address()])];
+    let mut all: Vec<Arc<GatewayConfig>> = (0..HOSTS)
+        .map(|number| {
+            let gateway = gateway(&format!("g{number}"), routes(0));
+            Arc::new(match ports.get(number) {
+                Some(port) => on_port(*port, gateway),
+                None => gateway,
+            })
+        })
+        .collect();
+    assert_eq!(bench.apply_shared(all.clone()).await.problems, []);
+    let mut shared = bench.connect().await;
+    for round in 0..20 {
+        let number = round * 149;
+        all[number] = Arc::new(match ports.get(number) {
+            Some(port) => on_port(*port, gateway(&format!("g{number}"), routes(1))),
+            None => gateway(&format!("g{number}"), routes(1)),
+        });
+        let begun = std::time::Instant::now();
+        assert_eq!(bench.apply_shared(all.clone()).await.problems, []);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(shared.ask(&get(&format!("g{number}"), "/")).await.unwrap().text(), "b");
+        let other = (number + 1) % HOSTS;
+        assert_eq!(shared.ask(&get(&format!("g{other}"), "/")).await.unwrap().text(), "a");
+    }
+    for (number, port) in ports.iter().enumerate().step_by(10) {
+        let expected = if number == 0 { "b" } else { "a" };
+        let mut client = connect(loopback(*port)).await.unwrap();
+        assert_eq!(client.ask(&get("x", "/")).await.unwrap().text(), expected, "{number}");
+    }
+    // And all of them go at once.
+    assert_eq!(bench.apply(vec![]).await.problems, []);
+    for port in ports.iter().step_by(10) {
+        assert!(connect(loopback(*port)).await.is_err());
+    }
+}
+
+/// A port that is given up and taken again as fast as can be, with clients that come all the time: whoever had an answer once is
+/// never cut in the middle of another, and each time the gateway is back it is served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_comes_and_goes() {
+    let bench = Bench::new();
+    let target = Target::named("a").await.unwrap();
+    let port = free_port();
+    let shop = || vec![on_port(port, gateway("shop", vec![route("a", 100, &[target.address()])]))];
+    let stop = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..8)
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            tokio::spawn(async move {
+                let mut served = 0;
+                while !stop.load(SeqCst) {
+                    tokio::task::yield_now().await;
+                    let Ok(mut client) = connect(loopback(port)).await else { continue };
+                    // Accepted or not, nobody knows; an answer is one of these, or none at all.
+                    if let Ok(answer) =
+                        client.ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n!").await
+                    {
+                        assert!(matches!(answer.status(), 200 | 503), "{answer:?}");
+                        served += usize::from(answer.status() == 200);
+                    }
+                }
+                served
+            })
+        })
+        .collect();
+    let mut finished = 0;
+    for round in 0..60 {
+        assert_eq!(bench.apply(shop()).await.problems, [], "round {round}");
+        let answer = connect(loopback(port)).await.unwrap().ask(&get("x", "/")).await.unwrap();
+        assert_eq!(answer.text(), "a", "round {round}");
+        // Under way while the port goes: finished all the same.
+        let mut busy = connect(loopback(port)).await.unwrap();
+        busy.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab").await.unwrap();
+        let series = bench.telemetry.gateway(&GatewayName::parse("shop").unwrap(), Protocol::Http);
+        assert!(eventually(|| series.totals().in_flight > 0).await);
+        assert_eq!(bench.apply(vec![]).await.problems, [], "round {round}");
+        busy.send(b"c").await.unwrap();
+        let answer = busy.read_response().await.unwrap();
+        match (answer.status(), answer.text().as_str()) {
+            (200, "aabc") => finished += 1,
+            // It was not read before the gateway was gone.
+            (503, _) => {}
+            _ => panic!("round {round}: {answer:?}"),
+        }
+    }
+    stop.store(true, SeqCst);
+    let mut served = 0;
+    for client in load {
+        served += client.await.unwrap();
+    }
+    assert!(served > 0 && finished > 0, "{served} {finished}");
+}
