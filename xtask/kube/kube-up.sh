@@ -288,6 +288,8 @@ E
   if [ "$mode" = --node ]; then
     api=(--advertise-address="$addr" --kubelet-preferred-address-types=InternalIP
       --kubelet-client-certificate="$S/pki/srv.crt" --kubelet-client-key="$S/pki/srv.key")
+    # the one node is this machine: it is not given up when tests stop the API server for a while
+    kcm=(--node-monitor-grace-period=10m)
   else
     api=(--advertise-address="$addr" --endpoint-reconciler-type=none)
     kcm=(--controllers='*,bootstrapsigner,tokencleaner,-nodelifecycle')
@@ -323,11 +325,54 @@ down() {
 
 SYSCTLS="net/ipv4/ip_forward net/ipv4/conf/all/route_localnet kernel/panic kernel/panic_on_oops vm/overcommit_memory vm/panic_on_oom kernel/keys/root_maxkeys kernel/keys/root_maxbytes"
 
+# node_check: whether a node can run here. What is left of one that was killed before it could tidy up, with the
+# session it ran in for example, is cleared away; a node that lives is not touched.
 node_check() {
-  need ip unshare mount
+  local p
+  need ip unshare mount find
   [ "$(id -u)" = 0 ] || die "--node needs root"
-  ip link show "$BRIDGE" >/dev/null 2>&1 && die "bridge $BRIDGE exists: another --node is up"
-  local c; for c in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do [ ! -d "$c" ] || die "cgroup $c exists: another kubelet runs here"; done
+  for p in /proc/[0-9]*; do
+    case $(readlink "$p/exe" 2>/dev/null) in */kubelet|*/k3s|*/k0s) die "process ${p#/proc/} is a kubelet, and there is one node at a time" ;; esac
+  done
+  if ip link show "$BRIDGE" >/dev/null 2>&1; then
+    say "clearing away what is left of a node"
+    for p in $(pod_processes); do kill -9 "$p" 2>/dev/null || true; done
+    # shims outlive their containerd
+    for p in /proc/[0-9]*; do
+      [ "$(readlink "$p/exe" 2>/dev/null)" != "$ROOT/usr/bin/containerd-shim-runc-v2" ] || kill -9 "${p#/proc/}" 2>/dev/null || true
+    done
+    sleep 0.5
+    host_clear
+  fi
+  [ -z "$(pod_processes)" ] || die "there are processes in the cgroup kubepods: pods of somebody else run here"
+  host_cgroups_clear
+}
+
+pod_processes() {
+  local f
+  for f in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do
+    [ ! -d "$f" ] || find "$f" -name cgroup.procs -exec cat {} + 2>/dev/null
+  done | sort -u
+}
+
+# What --node changes outside of its state directory.
+host_clear() {
+  local t
+  PATH=$BIN:$PATH
+  for t in nat filter mangle; do
+    if iptables-save -t "$t" 2>/dev/null | grep -q KUBE; then iptables-save -t "$t" | grep -v KUBE | iptables-restore || true; fi
+    if ip6tables-save -t "$t" 2>/dev/null | grep -q KUBE; then ip6tables-save -t "$t" | grep -v KUBE | ip6tables-restore || true; fi
+  done
+  ip link del "$BRIDGE" 2>/dev/null || true
+  ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
+  ip link del kube-ipvs0 2>/dev/null || true
+}
+
+host_cgroups_clear() {
+  local f
+  for f in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do
+    [ ! -d "$f" ] || find "$f" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  done
 }
 
 node_net_up() {
@@ -451,29 +496,17 @@ E
 
 node_down() {
   local p f t
-  export PATH=$BIN:$PATH
   stop kube-proxy; stop scheduler; stop dns; stop node
-  for f in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do
-    [ -d "$f" ] || continue
-    find "$f" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r p; do kill -9 "$p" 2>/dev/null || true; done
-  done
+  for p in $(pod_processes); do kill -9 "$p" 2>/dev/null; done
   sleep 0.5
   # shims: they carry the address of this containerd in their command line
   for p in /proc/[0-9]*; do
     { tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -q "containerd-shim-runc-v2 .*-address $S/containerd.sock" && kill -9 "${p#/proc/}" 2>/dev/null
   done
   stop containerd
-  for t in nat filter mangle; do
-    if iptables-save -t "$t" 2>/dev/null | grep -q KUBE; then iptables-save -t "$t" | grep -v KUBE | iptables-restore || true; fi
-    if ip6tables-save -t "$t" 2>/dev/null | grep -q KUBE; then ip6tables-save -t "$t" | grep -v KUBE | ip6tables-restore || true; fi
-  done
-  ip link del "$BRIDGE" 2>/dev/null || true
-  ip addr del "$NODE_IP/32" dev lo 2>/dev/null || true
-  ip link del kube-ipvs0 2>/dev/null || true
+  host_clear
   for f in "$S"/sysctl/*; do t=${f##*/}; [ ! -f "$f" ] || cat "$f" >"/proc/sys/${t//.//}" 2>/dev/null || true; done
-  for f in /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods; do
-    [ ! -d "$f" ] || find "$f" -depth -type d -exec rmdir {} \; 2>/dev/null || true
-  done
+  host_cgroups_clear
 }
 
 # ---------------------------------------------------------------- command line

@@ -15,6 +15,9 @@ pub(crate) const CLUSTER: &str = "VAMP_TEST_KUBECONFIG";
 /// Names a command that brings images to the nodes of that cluster.
 pub(crate) const LOAD_IMAGE: &str = "VAMP_TEST_LOAD_IMAGE";
 
+/// Says why that cluster has no node where pods run, when it might have had one.
+pub(crate) const NO_NODE: &str = "VAMP_TEST_NO_NODE";
+
 /// Longest time for building and starting it, in seconds: the first time it compiles Kubernetes.
 const PATIENCE: &str = "2700";
 
@@ -24,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) kubeconfig: PathBuf,
     /// Brings images to its nodes; none when it has no nodes.
     pub(crate) load_image: Option<OsString>,
+    /// Why it has no nodes, if so and if that is known.
+    pub(crate) no_node: Option<String>,
     /// Whether it is to be stopped in the end.
     ours: bool,
 }
@@ -37,6 +42,7 @@ impl Cluster {
                 return Ok(Self {
                     kubeconfig: file.into(),
                     load_image: std::env::var_os(LOAD_IMAGE),
+                    no_node: None,
                     ours: false,
                 });
             }
@@ -44,20 +50,21 @@ impl Cluster {
                 return Ok(cluster);
             }
             let begin = Instant::now();
-            let mut refusal = String::new();
+            let mut refusal = None;
             // Pods that really run need root and some of the kernel; without them much can be tested all the same.
             for node in [&["--node"][..], &[]] {
                 match Self::start(node) {
-                    Ok(cluster) => {
+                    Ok(mut cluster) => {
                         let what = if node.is_empty() { "without nodes" } else { "with a node" };
-                        let why = if refusal.is_empty() { String::new() } else { format!(" ({refusal})") };
+                        let why = refusal.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
                         eprintln!("== cluster {what}: {:.1} s{why}", begin.elapsed().as_secs_f64());
+                        cluster.no_node = refusal;
                         return Ok(cluster);
                     }
-                    Err(reason) => refusal = reason,
+                    Err(reason) => refusal = Some(reason),
                 }
             }
-            Err(refusal)
+            Err(refusal.unwrap_or_default())
         })
     }
 
@@ -76,6 +83,7 @@ impl Cluster {
         Self {
             kubeconfig: state().join("kubeconfig"),
             load_image: (mode.trim() == "--node").then(load),
+            no_node: None,
             ours,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use super::kube::{CLUSTER, Cluster, LOAD_IMAGE, programs};
+use super::kube::{CLUSTER, Cluster, LOAD_IMAGE, NO_NODE, programs};
 use super::{cargo, step, ui};
 
 /// Names the file where tests that were skipped enter themselves.
@@ -37,6 +37,9 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
         command.env(CLUSTER, &cluster.kubeconfig).env("PATH", path());
         if let Some(load) = &cluster.load_image {
             command.env(LOAD_IMAGE, load);
+        }
+        if let Some(reason) = &cluster.no_node {
+            command.env(NO_NODE, reason);
         }
     }
     let mut child = command.spawn().context("cannot run cargo")?;

@@ -9,6 +9,9 @@ use super::{Namespace, checked, run, skip};
 /// Names a command that brings an image archive, its last argument, to all nodes: for example `kind load image-archive`.
 pub const LOAD_IMAGE: &str = "VAMP_TEST_LOAD_IMAGE";
 
+/// Says why the cluster has no node that runs pods, where the one who started it knows.
+const NO_NODE: &str = "VAMP_TEST_NO_NODE";
+
 /// A program as an image: nothing but it and the libraries it needs.
 #[derive(Debug, Clone)]
 pub struct Image<'a> {
@@ -26,7 +29,8 @@ impl Namespace {
     /// Whether pods of images of this checkout run here; if not, the running test is reported as skipped.
     pub async fn runs_images(&self) -> bool {
         if !self.runs_pods().await {
-            skip("no node of the cluster runs pods");
+            let why = std::env::var(NO_NODE).map(|why| format!(" ({why})")).unwrap_or_default();
+            skip(&format!("no node of the cluster runs pods{why}"));
             return false;
         }
         if std::env::var_os(LOAD_IMAGE).is_none_or(|command| command.is_empty()) {
