@@ -198,6 +198,7 @@ impl Proxy {
             recent: Recent::default(),
             care: Arc::clone(&care),
             idle: (0..settings.workers).map(|_| AtomicUsize::new(0)).collect(),
+            leaving: Arc::default(),
         });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
@@ -330,6 +331,13 @@ impl Proxy {
             // A drained proxy listens to nothing.
             Err(_) => Vec::new(),
         }
+    }
+
+    /// From now on every response asks its client to come on another connection (`Connection: close`). Nothing is cut, and new
+    /// connections are served. For the time between the moment when clients are led elsewhere and [`Proxy::drain`]: a client that
+    /// speaks in that time is never surprised by a connection that is closed just when it sends its next request.
+    pub fn send_away(&self) {
+        self.shared.leaving.store(true, Relaxed);
     }
 
     /// Stops accepting, closes what is idle, lets what is under way finish within `deadline`, and ends.

@@ -8,6 +8,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,8 @@ pub(crate) struct Sweeper {
     now: Cell<u64>,
     entries: RefCell<Vec<Rc<Entry>>>,
     filled: Notify,
+    /// Every connection should end after what is under way; idle ones stay.
+    leaving: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -56,12 +60,13 @@ pub(crate) struct Watch {
 pub(crate) struct Expired;
 
 impl Sweeper {
-    pub(crate) fn new() -> Rc<Self> {
+    pub(crate) fn new(leaving: Arc<AtomicBool>) -> Rc<Self> {
         Rc::new(Self {
             start: Instant::now(),
             now: Cell::new(0),
             entries: RefCell::default(),
             filled: Notify::new(),
+            leaving,
         })
     }
 
@@ -191,7 +196,7 @@ impl Watch {
 
     /// True when the connection should end after what is under way.
     pub(crate) fn is_retiring(&self) -> bool {
-        self.entry.retiring.get()
+        self.entry.retiring.get() || self.sweeper.leaving.load(Ordering::Relaxed)
     }
 
     /// Waits for something within the deadline.

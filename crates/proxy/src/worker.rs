@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use routing::decide::Dice;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) care: Arc<Care>,
     /// Idle connections to targets, by worker.
     pub(crate) idle: Box<[AtomicUsize]>,
+    /// See [`crate::Proxy::send_away`].
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 /// What a worker is told.
@@ -82,7 +84,7 @@ impl Worker {
             index,
             buffers: Rc::default(),
             pool: Pool::new(limits.pool_size, limits.pool_idle_timeout),
-            sweeper: Sweeper::new(),
+            sweeper: Sweeper::new(Arc::clone(&shared.leaving)),
             dice: RefCell::new(Chance::new()),
             table: RefCell::default(),
             generation: Cell::new(0),

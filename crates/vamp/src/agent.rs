@@ -221,6 +221,7 @@ impl Agent {
     /// some time later; whoever it sends here meanwhile must not find a closed door.
     pub(crate) async fn linger(&self, delay: Duration) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.proxy.send_away();
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

@@ -289,6 +289,29 @@ async fn draining_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
+async fn clients_are_sent_away_before_a_drain() {
+    let bench = Bench::new();
+    let target = Target::named("a").await.unwrap();
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    let (mut quiet, mut busy) = (bench.connect().await, bench.connect().await);
+    for wire in [&mut quiet, &mut busy] {
+        assert_eq!(wire.ask(&get("shop", "/")).await.unwrap().field("connection"), None);
+    }
+    bench.proxy.send_away();
+    let last = busy.ask(&get("shop", "/")).await.unwrap();
+    assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
+    assert_eq!(busy.read_to_end().await.unwrap(), b"");
+    // New ones are served, and one that has not been told yet is still open.
+    let mut new = bench.connect().await;
+    for wire in [&mut new, &mut quiet] {
+        let last = wire.ask(&get("shop", "/")).await.unwrap();
+        assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
+    }
+    drop((quiet, busy, new));
+    assert_eq!(bench.proxy.drain(Duration::from_secs(20)).await.cut, 0);
+}
+
+#[tokio::test]
 async fn the_deadline_of_a_drain_cuts_what_is_left() {
     let bench = Bench::new();
     let target = Target::start(|mut wire, _, seen| {
