@@ -3,6 +3,8 @@
 //! ```text
 //!             enter                    gone (the stream broke)          a lease without a word
 //!   (new) ----------------> connected ------------------------> away ----------------------------> lost
+//!     |                                                          ^
+//!     +---- expect: it is there, and has yet to come ------------+
 //!                              ^  |                               |    nobody waits for it; named     |
 //!                              |  +-- Goodbye --> (left)          |                                   |
 //!                              +------------- enter --------------+-----------------------------------+--> (left)
@@ -86,7 +88,7 @@ pub enum AgentState {
 pub struct AgentStatus {
     /// Name.
     pub name: String,
-    /// Version of Vamp that it runs.
+    /// Version of Vamp that it runs; empty until it has said so.
     pub version: String,
     /// How it is.
     pub state: AgentState,
@@ -164,12 +166,31 @@ impl Fleet {
         all.into_values().collect()
     }
 
-    /// An agent that is known to be gone for good, for example because its pod is: it is not named any more.
-    pub fn forget(&self, agent: &str) {
+    /// An agent that is known to be there, for example because its pod is ready: as if its stream had just broken, unless it is
+    /// known already.
+    pub fn expect(&self, agent: &str) {
         let mut members = self.members();
-        if members.by_name.get(agent).is_some_and(|member| member.session.is_none()) {
-            self.remove(&mut members, agent);
+        if !members.by_name.contains_key(agent) && members.by_name.len() < MOST_AGENTS {
+            members.by_name.insert(agent.to_owned(), Member::new("", Instant::now()));
+            self.environment.joined(agent);
         }
+    }
+
+    /// An agent that is known to be gone for good, for example because its pod is: it is not named any more. False while it has a
+    /// stream.
+    pub fn forget(&self, agent: &str) -> bool {
+        let mut members = self.members();
+        match members.by_name.get(agent) {
+            Some(member) if member.session.is_some() => return false,
+            Some(_) => self.remove(&mut members, agent),
+            None => {}
+        }
+        true
+    }
+
+    /// Silence after which nobody waits for an agent.
+    pub fn patience(&self) -> Duration {
+        self.lease.expires
     }
 
     pub(crate) fn published(&self) -> watch::Receiver<Arc<RoutingConfig>> {
@@ -212,16 +233,7 @@ impl Fleet {
         }
         members.sessions += 1;
         let session = Session { number: members.sessions, superseded: CancellationToken::new() };
-        let member = members.by_name.entry(name.to_owned()).or_insert_with(|| Member {
-            instance: instance.to_owned(),
-            version: String::new(),
-            session: None,
-            lost: false,
-            heard: now,
-            revision: None,
-            targets: Vec::new(),
-            remote: Remote::default(),
-        });
+        let member = members.by_name.entry(name.to_owned()).or_insert_with(|| Member::new(instance, now));
         if member.instance != instance {
             member.release();
             member.revision = None;
@@ -374,6 +386,19 @@ impl Members {
 }
 
 impl Member {
+    fn new(instance: &str, now: Instant) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            version: String::new(),
+            session: None,
+            lost: false,
+            heard: now,
+            revision: None,
+            targets: Vec::new(),
+            remote: Remote::default(),
+        }
+    }
+
     fn is(&self, session: &Session) -> bool {
         self.session.as_ref().is_some_and(|own| own.number == session.number)
     }

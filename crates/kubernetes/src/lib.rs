@@ -47,4 +47,6 @@ pub mod user;
 pub use connect::{Cluster, ConnectError, Credentials};
 pub use object::{Metadata, Service, ServicePort, ServiceSpec};
 pub use platform::{Platform, Settings};
-pub use services::plan::{Action, Gateway, GatewayService, Plan, Rules, ServiceType, plan, service_name};
+pub use services::plan::{
+    Action, Gateway, GatewayService, MARK, Plan, Rules, ServiceType, plan, service_name,
+};

@@ -14,6 +14,7 @@
 mod authority;
 mod callers;
 mod plane;
+mod presence;
 mod reign;
 
 use std::net::SocketAddr;

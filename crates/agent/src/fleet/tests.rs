@@ -114,6 +114,25 @@ fn one_name_is_one_agent() {
     assert!(fleet.agents().is_empty() && fleet.closed().is_cancelled());
 }
 
+#[test]
+fn who_is_expected_is_waited_for_and_who_is_gone_is_forgotten() {
+    let (book, now) = (Book::new(), Instant::now());
+    let fleet = fleet(&book);
+    fleet.expect("a");
+    fleet.expect("b");
+    assert_eq!(state(&fleet), [("a".to_owned(), AgentState::Away), ("b".to_owned(), AgentState::Away)]);
+    let session = fleet.enter("a", "1", "0.1.0", now).unwrap();
+    fleet.expect("a");
+    assert!(!fleet.forget("a"), "it is here");
+    fleet.sweep(now + 10 * SECOND);
+    assert_eq!(book.take(), ["joined a", "joined b", "joined a", "lost b"]);
+    assert!(fleet.forget("b") && fleet.forget("b") && fleet.forget("never there"));
+    fleet.gone("a", &session, Ending::Broken);
+    assert!(fleet.forget("a"));
+    assert_eq!(book.take(), ["left b", "left a"]);
+    assert!(fleet.agents().is_empty());
+}
+
 fn requests(telemetry: &Telemetry) -> u64 {
     telemetry.totals().iter().map(|series| series.totals.requests()).sum()
 }

@@ -182,10 +182,10 @@ pub(crate) async fn finish(
         Err(late) => {
             let total = late.receipt.total;
             applied(&mut headers, late.receipt.applied, total, None);
-            let names = late.missing.join(", ");
             let message = format!(
-                "Revision {revision} is stored, but {} of {total} proxies did not confirm it within {timeout:?}: {names}. It stays; see /api/v1/revisions/{revision}.",
-                late.missing.len(),
+                "Revision {revision} is stored, but was not confirmed within {timeout:?} by {}; {} of {total} proxies serve it. It stays; see /api/v1/revisions/{revision}.",
+                late.names(),
+                late.receipt.applied,
             );
             Err(Failure::new(StatusCode::GATEWAY_TIMEOUT, "not-applied", message).headers(headers))
         }

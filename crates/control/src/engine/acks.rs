@@ -4,6 +4,7 @@
 //! published(R) --> receipt of R: every proxy pending
 //! acknowledge(proxy, N) --> every receipt up to N: that proxy served it after so many milliseconds
 //! lost(proxy), left(proxy) --> pending entries go: nobody waits for the dead; a lost one stays in the statuses
+//! known(false) --> nothing counts as applied until known(true): there are proxies that have yet to join
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -36,12 +37,27 @@ pub struct Receipt {
 
 /// Some proxies did not answer in time. The change stays.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("revision {} is not confirmed by {}", .receipt.revision, .missing.join(", "))]
+#[error("revision {} is not confirmed by {}", .receipt.revision, names(.missing, *.unknown))]
 pub struct NotApplied {
     /// How far it got.
     pub receipt: Receipt,
     /// The proxies that did not answer.
     pub missing: Vec<String>,
+    /// There may be others that have yet to join.
+    pub unknown: bool,
+}
+
+impl NotApplied {
+    /// Who did not answer, for people.
+    pub fn names(&self) -> String {
+        names(&self.missing, self.unknown)
+    }
+}
+
+fn names(missing: &[String], unknown: bool) -> String {
+    const OTHERS: &str = "proxies that have yet to join";
+    let names = missing.iter().map(String::as_str);
+    names.chain(unknown.then_some(OTHERS)).collect::<Vec<_>>().join(", ")
 }
 
 /// The book of acknowledgements.
@@ -55,6 +71,8 @@ pub(crate) struct Acks {
 #[derive(Debug, Default)]
 struct Book {
     proxies: BTreeMap<String, Proxy>,
+    /// There may be others that have yet to join.
+    unknown: bool,
     /// Oldest first.
     receipts: VecDeque<Entry>,
 }
@@ -89,6 +107,12 @@ impl Acks {
         if book.receipts.len() > KEPT_RECEIPTS {
             book.receipts.pop_front();
         }
+    }
+
+    pub(crate) fn known(&self, known: bool) {
+        let mut book = self.book();
+        book.unknown = !known;
+        self.tell(book);
     }
 
     pub(crate) fn joined(&self, proxy: &str) {
@@ -153,16 +177,22 @@ impl Acks {
     pub(crate) async fn applied(&self, revision: u64, timeout: Duration) -> Result<Receipt, NotApplied> {
         let mut changed = self.changed.subscribe();
         let wait = async {
-            while !self.book().missing(revision).is_empty() {
+            while !self.book().is_applied(revision) {
                 // The sender lives as long as `self`.
                 let _ = changed.changed().await;
             }
         };
         let in_time = tokio::time::timeout(timeout, wait).await.is_ok();
         let book = self.book();
-        let missing = book.missing(revision);
-        let receipt = book.receipt(revision).unwrap_or_else(|| book.receipt_from_statuses(revision));
-        if in_time || missing.is_empty() { Ok(receipt) } else { Err(NotApplied { receipt, missing }) }
+        let (missing, unknown) = (book.missing(revision), book.unknown);
+        // Those who joined after the next revision are in no receipt of this one, and serve it all the same.
+        let receipt = book.receipt(revision).filter(|receipt| receipt.total > 0);
+        let receipt = receipt.unwrap_or_else(|| book.receipt_from_statuses(revision));
+        if in_time || book.is_applied(revision) {
+            Ok(receipt)
+        } else {
+            Err(NotApplied { receipt, missing, unknown })
+        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -187,6 +217,10 @@ impl Book {
                 receipt.proxies.remove(proxy);
             }
         }
+    }
+
+    fn is_applied(&self, revision: u64) -> bool {
+        !self.unknown && self.missing(revision).is_empty()
     }
 
     fn missing(&self, revision: u64) -> Vec<String> {

@@ -119,3 +119,26 @@ async fn without_proxies_there_is_nothing_to_wait_for() {
     let receipt = book(&[]).applied(3, Duration::from_secs(5)).await.unwrap();
     assert_eq!((receipt.applied, receipt.total, receipt.ms), (0, 0, None));
 }
+
+/// A control plane that takes over does not know at once who is there: until it does, it does not say that nobody is missing.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_applied_while_not_all_proxies_are_known() {
+    let acks = Arc::new(book(&[]));
+    acks.known(false);
+    acks.published(1);
+    let late = acks.applied(1, Duration::from_millis(10)).await.unwrap_err();
+    assert_eq!((late.unknown, late.names()), (true, "proxies that have yet to join".to_owned()));
+    let waiting = tokio::spawn({
+        let acks = Arc::clone(&acks);
+        async move { acks.applied(1, Duration::from_secs(5)).await }
+    });
+    acks.published(2);
+    acks.joined("a");
+    acks.known(true);
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "the one that has come has yet to say what it serves");
+    acks.acknowledge("a", 2, Vec::new());
+    let receipt = waiting.await.unwrap().unwrap();
+    assert_eq!((receipt.revision, receipt.applied, receipt.total), (1, 1, 1));
+    assert_eq!(acks.applied(2, Duration::ZERO).await.unwrap().total, 1);
+}

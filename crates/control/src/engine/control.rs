@@ -128,6 +128,13 @@ impl Control {
         self.shared.published.subscribe()
     }
 
+    /// Says whether all proxies that there are have joined, as far as anybody can tell; so it is at the start. While it is not,
+    /// nothing counts as applied: a control plane that takes over from another one does not speak for proxies that have yet to come
+    /// over.
+    pub fn proxies_known(&self, known: bool) {
+        self.shared.acks.known(known);
+    }
+
     /// A proxy takes part from now on, for the first time or again; it has yet to say what it serves.
     pub fn proxy_joined(&self, proxy: &str) {
         self.shared.acks.joined(proxy);
@@ -153,7 +160,7 @@ impl Control {
         self.shared.show_proxies();
     }
 
-    /// Ends when every proxy serves `revision` or a later one.
+    /// Ends when every proxy serves `revision` or a later one, and all are known.
     ///
     /// # Errors
     /// After `timeout`: the proxies that do not.

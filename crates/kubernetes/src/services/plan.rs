@@ -20,9 +20,11 @@ use model::name::GatewayName;
 use model::port::{Port, Protocol};
 use serde_json::{Map, Value, json};
 
+use crate::access::manifests::AGENT;
 use crate::object::Service;
 
-const MARK: &str = "io.vamp";
+/// Label of what belongs to Vamp: Services of gateways, and the pods of agents.
+pub const MARK: &str = "io.vamp";
 const MARK_VALUE: &str = "gateway";
 const GATEWAY: &str = "io.vamp.gateway";
 const LOOKUP: &str = "io.vamp.lookup_name";
@@ -57,11 +59,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            service_type: ServiceType::NodePort,
-            proxies: "vamp-gateway-agent".into(),
-            owner: "vamp".into(),
-        }
+        Self { service_type: ServiceType::NodePort, proxies: AGENT.into(), owner: "vamp".into() }
     }
 }
 

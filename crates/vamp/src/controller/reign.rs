@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use super::authority::Authority;
 use super::plane::{AgentsPlane, ForAgents};
+use super::presence;
 use crate::adapters::NoWorkloads;
 use crate::environment::{Environment, Metrics, Parts};
 use crate::gateways;
@@ -239,7 +240,17 @@ async fn open(shared: &Arc<Shared>, namespace: &str) -> anyhow::Result<Going> {
     environment.spawn(shared.authority.clone().publish(namespace.to_owned()));
     let (control, telemetry) = (environment.control.clone(), Arc::clone(&environment.telemetry));
     let for_agents = ForAgents { control: control.clone(), telemetry: Arc::clone(&telemetry) };
+    // Those who were led by another one until now are on their way.
+    control.proxies_known(false);
     let fleet = shared.agents.open(namespace, Arc::new(for_agents));
+    let only_pods = settings.agent_tokens.is_none();
+    environment.spawn(presence::follow(
+        platform.observe(),
+        namespace.to_owned(),
+        Arc::clone(&fleet),
+        control.clone(),
+        only_pods,
+    ));
     shared.api.put(api::Environment {
         id,
         data_plane: Arc::new(AgentsPlane::new(&control, fleet)),
