@@ -5,6 +5,7 @@
 
 mod accept;
 mod session;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -64,12 +65,20 @@ impl Default for Lease {
 }
 
 /// Settings of a server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// When an agent counts as silent.
     pub lease: Lease,
     /// Version of Vamp, for agents to tell.
     pub version: String,
+    /// How often the token of an agent that is here is looked at again.
+    pub recheck: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { lease: Lease::default(), version: String::new(), recheck: Duration::from_secs(60) }
+    }
 }
 
 /// Serves agents. Clones are handles to the same one.
@@ -209,7 +218,8 @@ impl Agents for Service {
         if !*shared.leading.borrow() {
             return Err(Status::failed_precondition(NOT_LEADER));
         }
-        let identity = self.identity(&request).await?;
+        let token = token(&request)?.to_owned();
+        let identity = self.identity(&request, &token).await?;
         let mut from_agent = request.into_inner();
         let late = |_| Status::deadline_exceeded("the agent does not say who it is");
         let hello = timeout(PATIENCE, from_agent.message()).await.map_err(late)??;
@@ -234,7 +244,10 @@ impl Agents for Service {
             "an agent is here"
         );
         let (to_agent, messages) = mpsc::channel(QUEUE);
+        let authenticate = Arc::clone(&shared.authenticate);
+        let trust = trust::Trust::begin(authenticate, token, hello.clone(), shared.settings.recheck);
         let stream = session::Stream {
+            trust,
             fleet,
             session,
             name: hello.name.clone(),
@@ -250,12 +263,11 @@ impl Agents for Service {
 }
 
 impl Service {
-    async fn identity(&self, request: &Request<Streaming<FromAgent>>) -> Result<AgentIdentity, Status> {
-        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-        let token = token.filter(|token| !token.is_empty());
-        let token =
-            token.ok_or_else(|| Status::unauthenticated("the agent gives no token (--token-file)"))?;
+    async fn identity(
+        &self,
+        request: &Request<Streaming<FromAgent>>,
+        token: &str,
+    ) -> Result<AgentIdentity, Status> {
         let identity = timeout(PATIENCE, self.shared.authenticate.authenticate(token)).await;
         let identity = identity
             .unwrap_or_else(|_| Err(Denied::Unavailable("the token cannot be checked in time".into())));
@@ -269,6 +281,14 @@ impl Service {
             Status::new(code, denied.to_string())
         })
     }
+}
+
+/// The token that a call carries.
+fn token(request: &Request<Streaming<FromAgent>>) -> Result<&str, Status> {
+    let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    let token = token.filter(|token| !token.is_empty());
+    token.ok_or_else(|| Status::unauthenticated("the agent gives no token (--token-file)"))
 }
 
 /// Whether an agent is who it says.

@@ -29,11 +29,13 @@ const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 const QUEUE: usize = 32;
 /// Targets in one message.
 const MOST_TARGETS: usize = 4_096;
-/// Beats between two words about targets of which only the number of requests has changed.
+/// Beats between two words about targets of which only the number of requests has changed, and between two looks at the token.
 const CALM_BEATS: u32 = 5;
 /// What a controller may ask for.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 const LONGEST_BEAT: Duration = Duration::from_secs(60);
+
+const BEARER: &str = "Bearer ";
 
 /// How a stream ended.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ struct Stream<'a> {
     all_open: bool,
     targets: Vec<TargetState>,
     beats: u32,
+    /// What the controller was shown last.
+    token: MetadataValue<Ascii>,
 }
 
 impl Agent {
@@ -78,7 +82,7 @@ impl Agent {
         };
         let _ = to_controller.try_send(message(from_agent::Kind::Hello(hello)));
         let mut request = Request::new(ReceiverStream::new(messages));
-        request.metadata_mut().insert("authorization", token);
+        request.metadata_mut().insert("authorization", token.clone());
         let mut client = AgentsClient::new(channel).max_decoding_message_size(MESSAGE_BYTES);
         let answer = tokio::select! {
             answer = timeout(PATIENCE, client.follow(request)) => answer,
@@ -99,6 +103,7 @@ impl Agent {
             all_open: true,
             targets: Vec::new(),
             beats: 0,
+            token,
         };
         stream.follow(from_controller, controller).await
     }
@@ -107,7 +112,7 @@ impl Agent {
         let file = self.settings.token_file.display();
         let text = std::fs::read_to_string(&self.settings.token_file)
             .map_err(|error| format!("cannot read the token in {file} (--token-file): {error}"))?;
-        let mut value: MetadataValue<Ascii> = format!("Bearer {}", text.trim()).parse().map_err(|_| {
+        let mut value: MetadataValue<Ascii> = format!("{BEARER}{}", text.trim()).parse().map_err(|_| {
             format!("{file} (--token-file) holds no token: it must be one line of plain characters")
         })?;
         value.set_sensitive(true);
@@ -254,6 +259,9 @@ impl Stream<'_> {
     async fn beat(&mut self) -> Result<(), Ended> {
         self.send(from_agent::Kind::Beat(proto::Beat {})).await?;
         self.beats = self.beats.wrapping_add(1);
+        if self.beats.is_multiple_of(CALM_BEATS) {
+            self.show_token().await?;
+        }
         let now = self.agent.proxy.targets();
         if now == self.targets
             || (!self.beats.is_multiple_of(CALM_BEATS) && same_but_requests(&now, &self.targets))
@@ -270,6 +278,19 @@ impl Stream<'_> {
                 return Ok(());
             }
             left = rest;
+        }
+    }
+
+    /// Tokens of a cluster are renewed on the disk, long before they expire.
+    async fn show_token(&mut self) -> Result<(), Ended> {
+        match self.agent.token() {
+            Ok(token) if token != self.token => {
+                let text = token.to_str().unwrap_or_default().trim_start_matches(BEARER).to_owned();
+                self.token = token;
+                self.send(from_agent::Kind::Token(proto::Token { token: text })).await
+            }
+            // One that cannot be read now is told when the stream breaks.
+            _ => Ok(()),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
+use super::trust::Trust;
 use super::{NOT_LEADER, ServerSettings};
 use crate::fleet::{Ending, Fleet, Session};
 use crate::proto::{FromAgent, FromController, Hello, from_agent, from_controller};
@@ -22,6 +23,7 @@ const MOST_TARGETS: usize = 200_000;
 const PATIENCE: u32 = 5;
 
 pub(super) struct Stream {
+    pub(super) trust: Trust,
     pub(super) fleet: Arc<Fleet>,
     pub(super) session: Session,
     pub(super) name: String,
@@ -125,6 +127,7 @@ impl Stream {
                                 return (Ending::Broken, Some(status));
                             }
                         }
+                        Some(from_agent::Kind::Token(token)) => self.trust.renew(token.token),
                         Some(from_agent::Kind::Goodbye(_)) => return (Ending::Goodbye, None),
                         // A beat has done its work; what a later version sends is not for this one.
                         Some(from_agent::Kind::Beat(_) | from_agent::Kind::Hello(_)) | None => {}
@@ -164,6 +167,10 @@ impl Stream {
                 () = sleep_until(patience.unwrap_or(read)), if patience.is_some() => {
                     let status = Status::deadline_exceeded("the agent does not put the table in force");
                     return (Ending::Silent, Some(status));
+                }
+                () = self.trust.gone() => {
+                    let status = Status::unauthenticated("the agent's token is no longer accepted");
+                    return (Ending::Broken, Some(status));
                 }
                 () = deposed(&mut leading) => {
                     return (Ending::Broken, Some(Status::failed_precondition(NOT_LEADER)));

@@ -1,7 +1,10 @@
 //! Who gets in, and what others are told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::world::*;
@@ -21,6 +24,67 @@ async fn without_a_good_token_nobody_follows() {
     // It is read again with every attempt.
     std::fs::write(&settings.token_file, TOKEN).unwrap();
     world.environment.serves("a", 1).await;
+}
+
+/// Accepts what is on its list at the moment, and keeps what it was asked.
+#[derive(Default)]
+struct List {
+    good: Mutex<Vec<String>>,
+    away: AtomicBool,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Authenticate for List {
+    fn authenticate<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<AgentIdentity, Denied>> {
+        self.asked.lock().unwrap().push(token.to_owned());
+        let known = self.good.lock().unwrap().iter().any(|good| good == token);
+        let answer = match (self.away.load(Ordering::SeqCst), known) {
+            (true, _) => Err(Denied::Unavailable("nobody can tell".into())),
+            (false, true) => Ok(AgentIdentity::default()),
+            (false, false) => Err(Denied::Unknown("this token is not on the list".into())),
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_counts_for_as_long_as_it_is_accepted() {
+    let world = World::new();
+    let list = Arc::new(List::default());
+    list.good.lock().unwrap().push("first-token".into());
+    let site = Arc::clone(&world.environment);
+    let controller = world.controller_that(&site, true, Arc::clone(&list) as _).await;
+    let mut settings = world.settings("a", &[controller.address]);
+    settings.token_file = world.folder.path().join("renewed");
+    std::fs::write(&settings.token_file, "first-token\n").unwrap();
+    let agent = world.agent_with(settings.clone()).await;
+    world.environment.serves("a", 1).await;
+    let connected = || controller.fleet.agents().iter().any(|agent| agent.state == AgentState::Connected);
+    let asked_again = async |what: &str| {
+        let before = list.asked.lock().unwrap().len();
+        eventually(what, || (list.asked.lock().unwrap().len() > before + 2).then_some(())).await;
+    };
+
+    // Nobody is sent away by somebody who cannot tell.
+    list.away.store(true, Ordering::SeqCst);
+    asked_again("the token to be looked at while nobody can tell").await;
+    assert!(connected());
+    list.away.store(false, Ordering::SeqCst);
+
+    // A renewed one takes the place of the first without an end of the stream.
+    list.good.lock().unwrap().push("second-token".into());
+    std::fs::write(&settings.token_file, "second-token\n").unwrap();
+    let shown = || list.asked.lock().unwrap().last().is_some_and(|last| last == "second-token").then_some(());
+    eventually("the second token to be shown", shown).await;
+    list.good.lock().unwrap().remove(0);
+    asked_again("the second token to be looked at").await;
+    assert!(connected() && matches!(agent.status().connection, Connection::Connected(_)));
+
+    // What was revoked ends it.
+    list.good.lock().unwrap().clear();
+    agent.broken("not on the list").await;
+    eventually("the agent to be gone", || (!connected()).then_some(())).await;
+    assert!(agent.proxy.table().is_some(), "traffic goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -145,9 +145,19 @@ impl World {
 
     pub(super) async fn controller_of(&self, environment: &Arc<Site>, leads: bool) -> Leader {
         let tokens = SharedTokens::read(&self.folder.path().join("token")).unwrap();
+        self.controller_that(environment, leads, Arc::new(tokens)).await
+    }
+
+    pub(super) async fn controller_that(
+        &self,
+        environment: &Arc<Site>,
+        leads: bool,
+        authenticate: Arc<dyn Authenticate>,
+    ) -> Leader {
         let (leading, leads) = watch::channel(leads);
-        let settings = ServerSettings { lease: lease(), version: "test".into() };
-        let server = Server::new(settings, Arc::new(tokens), leads);
+        let recheck = Duration::from_millis(50);
+        let settings = ServerSettings { lease: lease(), version: "test".into(), recheck };
+        let server = Server::new(settings, authenticate, leads);
         let fleet = server.open("prod", Arc::clone(environment) as Arc<dyn crate::Environment>);
         let (address, closing, serving) = self.serve(&server).await;
         Leader { server, fleet, leading, address, closing, serving }

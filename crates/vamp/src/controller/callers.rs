@@ -34,6 +34,12 @@ impl Authenticate for Accounts {
                 Refusal::Unknown => Denied::Unknown(refusal.to_string()),
                 Refusal::Unavailable(why) => Denied::Unavailable(why),
             })?;
+            if !caller.for_vamp {
+                return Err(Denied::NotAllowed(
+                    "the agent's token is meant for the API server; mount one with the audience 'vamp'"
+                        .into(),
+                ));
+            }
             let account = caller.service_account().filter(|(_, name)| *name == self.account);
             let Some((namespace, _)) = account else {
                 return Err(Denied::NotAllowed(format!(

@@ -65,6 +65,7 @@ impl World {
                 forgotten: Duration::from_secs(60),
             },
             version: "test".into(),
+            ..ServerSettings::default()
         };
         let server = Server::new(settings, Arc::new(tokens), watch::channel(true).1);
         server.open("prod", Arc::new(Site(self.control.clone(), Arc::clone(&self.telemetry))));
