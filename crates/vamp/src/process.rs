@@ -30,7 +30,10 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Sends the log to standard error; standard output is for the first line and for results.
 pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = &settings.filter;
-    let parsed = tracing_subscriber::EnvFilter::try_new(filter).with_context(|| {
+    // The library logs every attempt to reach an API server that is away. Whoever follows it says so once; a filter that names the
+    // library shows it all the same.
+    let quiet = format!("kube_client=off,{filter}");
+    let parsed = tracing_subscriber::EnvFilter::try_new(quiet).with_context(|| {
         format!("--log '{filter}' is not a filter, write for example info or proxy=debug,info")
     })?;
     let log = tracing_subscriber::fmt()
