@@ -6,6 +6,8 @@ mod agent;
 mod controller;
 mod groups;
 #[cfg(test)]
+mod installed_tests;
+#[cfg(test)]
 mod reference;
 
 use std::ffi::OsString;
