@@ -68,9 +68,42 @@ impl Namespace {
         assert!(matches!(status, 200 | 202 | 404), "delete pod {pod}: {answer}");
     }
 
+    /// Kills the processes of a pod without a word where its node is this machine; true then. Elsewhere it is deleted at once, which
+    /// is not quite the same: they are told to end.
+    pub async fn kill_pod(&self, pod: &str) -> bool {
+        let object = self.get("pods", pod).await.expect("a pod");
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        let statuses = object["status"]["containerStatuses"].as_array();
+        let containers = statuses.into_iter().flatten().filter_map(|status| {
+            let (_, id) = status["containerID"].as_str()?.split_once("://")?;
+            Some(id.to_owned())
+        });
+        let killed = containers.map(|id| processes(uid, &id).into_iter().filter(|it| kill(*it)).count());
+        if killed.sum::<usize>() > 0 {
+            return true;
+        }
+        self.remove_pod(pod).await;
+        false
+    }
+
     async fn runs(&self, pod: &str, address: IpAddr, ready: bool) {
         self.patch("pods", &format!("{pod}/status"), running(address, ready)).await;
     }
+}
+
+/// The processes of a container, when it runs on this machine.
+fn processes(pod: &str, container: &str) -> Vec<u32> {
+    let groups = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"].iter().flat_map(|root| {
+        ["", "burstable/", "besteffort/"]
+            .map(|class| format!("{root}/kubepods/{class}pod{pod}/{container}/cgroup.procs"))
+    });
+    let text = groups.filter_map(|file| std::fs::read_to_string(file).ok()).next();
+    text.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn kill(process: u32) -> bool {
+    let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
+    killed.is_ok_and(|status| status.success())
 }
 
 /// The status of a pod that runs.

@@ -3,6 +3,9 @@
 use serde_json::Value;
 use testkit::kube::eventually;
 
+use crate::load::Connections;
+use crate::node::client;
+
 /// An address of the API, and who asks.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
@@ -21,8 +24,7 @@ pub(crate) struct Answer {
 
 impl Api {
     pub(crate) fn new(base: &str, token: Option<&str>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { base: base.to_owned(), token: token.map(str::to_owned), http }
+        Self { base: base.to_owned(), token: token.map(str::to_owned), http: client(Connections::New) }
     }
 
     /// One request; why there is no answer, if so.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::node;
+
 /// Clients, each with a connection of its own; one that waits for an answer is late with its next request.
 const CLIENTS: u64 = 64;
 
@@ -49,13 +51,7 @@ impl Load {
             let (url, host) = (url.to_owned(), host.map(str::to_owned));
             let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
             clients.spawn(async move {
-                let idle = if connections == Connections::Kept { 1 } else { 0 };
-                let http = reqwest::Client::builder()
-                    .no_proxy()
-                    .pool_max_idle_per_host(idle)
-                    .timeout(Duration::from_secs(30))
-                    .build()
-                    .expect("a client");
+                let http = node::client(connections);
                 let mut seen = Seen::default();
                 for turn in 0.. {
                     let time = begin + Duration::from_micros(1_000_000 * (turn * CLIENTS + client) / rate);

@@ -10,9 +10,11 @@ mod harness;
 mod target;
 
 mod api;
+mod installed;
 mod load;
 mod node;
 mod relay;
+mod replicas;
 mod serve;
 mod shop;
 mod tutorial;

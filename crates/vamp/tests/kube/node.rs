@@ -1,7 +1,24 @@
 //! Where a cluster is reached from outside.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use testkit::kube::Namespace;
+
+use crate::load::Connections;
+
+/// A client that does not wait for ever: whoever is asked may be gone without a word, and until the rules of a new node port are in
+/// force, older kube-proxies hold its connections without answering.
+pub(crate) fn client(connections: Connections) -> reqwest::Client {
+    let kept = if connections == Connections::Kept { 1 } else { 0 };
+    reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(15))
+        .pool_max_idle_per_host(kept)
+        .build()
+        .unwrap()
+}
 
 /// The address of a node, where node ports are reached.
 pub(crate) async fn node_address(namespace: &Namespace) -> String {

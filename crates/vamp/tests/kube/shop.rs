@@ -3,12 +3,17 @@
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use testkit::kube::{Image, Kubelet, Namespace};
+
+/// The program under test: another build of it, for figures, when `VAMP_TEST_PROGRAM` names one.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("VAMP_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_vamp").into()).into()
+}
 
 /// Brings `vampio/sava-product` and `vampio/sava-cart` of some versions to the nodes.
 pub(crate) async fn load(namespace: &Namespace, images: &[(&str, &str)]) {
@@ -16,7 +21,7 @@ pub(crate) async fn load(namespace: &Namespace, images: &[(&str, &str)]) {
         let port = if *name == "sava-product" { 8080 } else { 3000 };
         let image = Image {
             reference: &format!("vampio/{name}:{version}"),
-            program: Path::new(env!("CARGO_BIN_EXE_vamp")),
+            program: &program(),
             environment: &[&format!("SAVA_VERSION={version}"), &format!("SAVA_BIND=0.0.0.0:{port}")],
             arguments: &[name],
         };
@@ -57,7 +62,7 @@ async fn start(pod: &Value, ip: IpAddr) -> io::Result<Process> {
     let (name, version) = image.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
     let port = container["ports"][0]["containerPort"].as_u64().unwrap_or_default();
     let address = SocketAddr::new(ip, u16::try_from(port).map_err(io::Error::other)?);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
+    let mut command = Command::new(program());
     command.arg(name.rsplit('/').next().unwrap_or_default());
     command.args(["--version", version, "--listen", &address.to_string()]);
     // There are no names of Services here.

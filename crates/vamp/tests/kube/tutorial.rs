@@ -8,7 +8,9 @@ use testkit::kube::{Namespace, eventually};
 
 use crate::api::Api;
 use crate::harness::Vamp;
-use crate::node::{node_address, outside};
+use crate::installed::Installed;
+use crate::load::Connections;
+use crate::node::{client, outside};
 use crate::shop;
 
 const NAMESPACE: &str = "vampio-organization-environment";
@@ -84,41 +86,30 @@ impl Reader {
     }
 }
 
-/// A pod with the address of the node, so that Services lead to the proxy on this machine.
-async fn proxy_on_the_node(namespace: &Namespace) {
-    let pod = json!({
-        "metadata": {"name": "proxy", "labels": {"io.vamp": "vamp-gateway-agent"}},
-        "spec": {"hostNetwork": true, "containers": [{"name": "main", "image": "localhost/kube-up/pause:1", "imagePullPolicy": "Never"}]},
-    });
-    namespace.create("pods", pod).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn smarter_releasing_on_kubernetes() {
     let Some(namespace) = Namespace::named(NAMESPACE).await else { return };
     let nodes = namespace.runs_pods().await;
-    if nodes && !namespace.runs_images().await {
-        return;
-    }
-    let kubeconfig = namespace.kubeconfig();
-    let mut arguments = vec!["--kubeconfig".to_owned(), kubeconfig.to_str().unwrap().to_owned()];
-    let mut kubelet = None;
+    let (folder, http) = (tempfile::tempdir().unwrap(), client(Connections::Kept));
     if nodes {
+        if !namespace.runs_images().await {
+            return;
+        }
         let images = [("sava-product", "1.0.3"), ("sava-product", "2.0.1"), ("sava-cart", "1.0.5")];
         shop::load(&namespace, &images).await;
-        proxy_on_the_node(&namespace).await;
+        let installed = Installed::start(&namespace).await;
+        let hosts = outside(&namespace, "vamp-gateway-agent").await;
+        let reader = Reader { namespace, folder, http, nodes };
+        follow(&reader, &installed.api, &hosts).await;
     } else {
-        kubelet = Some(shop::run_here(&namespace));
+        let _kubelet = shop::run_here(&namespace);
+        let (kubeconfig, address) = (namespace.kubeconfig(), shop::gateways());
+        let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--gateway-address", &address];
+        let vamp = Vamp::start_with(&arguments).await;
+        let (api, hosts) = (Api::new(&vamp.api, None), format!("http://{}/", vamp.hosts));
+        let reader = Reader { namespace, folder, http, nodes };
+        follow(&reader, &api, &hosts).await;
     }
-    let address = if nodes { node_address(&namespace).await } else { shop::gateways() };
-    arguments.extend(["--gateway-address".to_owned(), address]);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let vamp = Vamp::start_with(&arguments).await;
-    let (api, hosts) = (Api::new(&vamp.api, None), format!("http://{}/", vamp.hosts));
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let reader = Reader { namespace, folder: tempfile::tempdir().unwrap(), http, nodes };
-    follow(&reader, &api, &hosts).await;
-    drop(kubelet);
 }
 
 /// From the first line to the last. `hosts`: where virtual hosts are reached.

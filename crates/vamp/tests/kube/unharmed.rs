@@ -68,7 +68,9 @@ pub(crate) async fn kill(namespace: &Namespace, version: &str) {
             pod["metadata"]["labels"]["version"] == version && pod["metadata"]["deletionTimestamp"].is_null()
         })
         .expect("a pod");
-    namespace.remove_pod(victim["metadata"]["name"].as_str().unwrap()).await;
+    namespace.kill_pod(victim["metadata"]["name"].as_str().unwrap()).await;
+    // Whoever waits for a Deployment at once still sees it as it was.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     rolled_out(namespace, version).await;
 }
 
