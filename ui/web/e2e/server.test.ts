@@ -66,6 +66,11 @@ describe('with tokens', () => {
     for (const name of ['Delete', 'Equal parts', 'All', 'Condition', 'Pin [127.0.0.1:1]']) {
       expect(await page.getByRole('button', { name, exact: true }).count(), name).toBe(0)
     }
+    // On a phone too everything at the top has its place.
+    await page.setViewportSize({ width: 360, height: 740 })
+    const [choice, live] = [await page.getByLabel('Environment').boundingBox(), await page.getByText('Live', { exact: true }).boundingBox()]
+    expect((choice?.x ?? 0) + (choice?.width ?? 360)).toBeLessThanOrEqual(live?.x ?? 0)
+    await page.setViewportSize({ width: 1440, height: 900 })
     await page.getByRole('link', { name: 'Events' }).first().click()
     await page.getByRole('article').first().waitFor()
     expect(await page.getByRole('button', { name: 'Revert' }).count()).toBe(0)

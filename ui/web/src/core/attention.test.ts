@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { GatewayLine, GatewaySummary } from '../api/types'
-import { attention, health, failing } from './attention'
+import { attention, failing, few, health } from './attention'
 import { matches, type Row, shown, sorted, words } from './listing'
 
 function gateway(name: string, more: Partial<GatewaySummary> = {}, routes: Partial<GatewaySummary['route_states'][number]>[] = [{}]): GatewaySummary {
@@ -26,6 +26,9 @@ describe('attention', () => {
       'warn: two ports',
     ])
     expect(texts(gateway('a', { routes: 0, healthy: false }, []))).toEqual(['bad: No instance matches its selector'])
+    // Once for all of them.
+    expect(texts(gateway('a', { healthy: false }, [{ serving: false }, { weight: '1%', serving: false }]))).toEqual(['bad: No route that should get traffic can serve'])
+    expect(few(attention(gateway('a', { warnings: ['1', '2', '3', '4', '5'] })))).toEqual(['1', '2', '3', 'and 2 more'])
     expect(texts(gateway('a', {}, [{ instances: 3, ready: 2 }]))).toEqual(['warn: (1.0): 2 of 3 instances are ready'])
   })
   it('errors count when there are enough requests', () => {

@@ -39,11 +39,14 @@ export function attention(
   if (gateway.routes === 0) add('bad', 'No instance matches its selector')
   else if (!gateway.deployed) add('bad', 'It is not served')
   else if (!gateway.healthy) add('bad', 'No route that should get traffic can serve')
+  // That says it of all of them.
+  const each = gateway.healthy
   for (const route of gateway.route_states) {
     const weight = parsePercent(route.weight) ?? 0
     if (route.absent) add('warn', `${route.path} has no instances any more`)
-    else if (weight > 0 && !route.serving) add('bad', `${route.path} gets traffic but cannot serve`)
-    else if (weight > 0 && route.ready < route.instances) add('warn', `${route.path}: ${route.ready} of ${route.instances} instances are ready`)
+    else if (weight > 0 && !route.serving) {
+      if (each) add('bad', `${route.path} gets traffic but cannot serve`)
+    } else if (weight > 0 && route.ready < route.instances) add('warn', `${route.path}: ${route.ready} of ${route.instances} instances are ready`)
   }
   if (errors) add(errors, `${share(figures?.error_rate)} of its requests fail`)
   for (const warning of gateway.warnings) add('warn', warning)
@@ -54,4 +57,10 @@ export function attention(
 export function health(found: readonly Attention[]): { tone: 'good' | 'warn' | 'bad'; text: string } {
   if (found.some((attention) => attention.level === 'bad')) return { tone: 'bad', text: 'Unhealthy' }
   return found.length > 0 ? { tone: 'warn', text: 'Attention' } : { tone: 'good', text: 'Healthy' }
+}
+
+/** The first few in words, and how many more there are: with thirty versions a line would be a page. */
+export function few(found: readonly Attention[], most = 3): string[] {
+  const texts = found.slice(0, most).map(({ text }) => text)
+  return found.length > most ? [...texts, `and ${found.length - most} more`] : texts
 }

@@ -136,7 +136,9 @@ function flags(chart: uPlot, markers: readonly Marker[], stressed: string | unde
   ctx.font = `600 ${10 * one}px 'Inter Variable', system-ui, sans-serif`
   ctx.textAlign = 'center'
   ctx.textBaseline = 'middle'
-  const placed = markers
+  // Newest first as they come; side by side the oldest is on the left.
+  const placed = [...markers]
+    .reverse()
     .map((marker) => ({ label: marker.label, x: place(chart, marker) }))
     .filter((marker): marker is { label: string; x: number } => marker.x !== undefined)
     .sort((a, b) => a.x - b.x)
