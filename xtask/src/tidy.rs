@@ -176,7 +176,8 @@ fn arrows_point_down() {
                 "vamp",
             ],
         ),
-        ("api", vec!["proxy", "agent", "cli", "local", "kubernetes", "ui", "vamp"]),
+        ("otlp", vec!["control", "store", "agent", "api", "cli", "local", "kubernetes", "vamp"]),
+        ("api", vec!["proxy", "otlp", "agent", "cli", "local", "kubernetes", "ui", "vamp"]),
     ];
     for (package, banned) in forbidden {
         let found: Vec<String> =

@@ -134,6 +134,9 @@ pub(crate) fn target(target: TargetState) -> proto::Target {
         address: target.address.to_string(),
         up: target.up,
         in_flight: target.in_flight,
+        pending: target.pending,
+        ejected: target.ejected,
+        ejections: target.ejections,
     }
 }
 
@@ -154,6 +157,9 @@ pub(crate) fn target_state(target: proto::Target) -> Result<TargetState, String>
         name: target.name,
         up: target.up,
         in_flight: target.in_flight,
+        pending: target.pending,
+        ejected: target.ejected,
+        ejections: target.ejections.min(MOST_COUNTED),
     })
 }
 

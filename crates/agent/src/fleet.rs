@@ -148,7 +148,7 @@ impl Fleet {
         self.members().by_name.iter().map(status).collect()
     }
 
-    /// All targets, as the agents see them that are connected: up when one of them reaches it, requests under way summed up. By
+    /// All targets, as the agents see them that are connected: up when one of them reaches it, ejected when one of them leaves it out, numbers summed up. By
     /// gateway, route and id.
     pub fn targets(&self) -> Vec<TargetState> {
         let members = self.members();
@@ -160,6 +160,9 @@ impl Fleet {
                 .and_modify(|sum| {
                     sum.up |= target.up;
                     sum.in_flight = sum.in_flight.saturating_add(target.in_flight);
+                    sum.pending = sum.pending.saturating_add(target.pending);
+                    sum.ejected |= target.ejected;
+                    sum.ejections = sum.ejections.saturating_add(target.ejections);
                 })
                 .or_insert_with(|| target.clone());
         }

@@ -106,6 +106,12 @@ pub struct TargetState {
     pub up: bool,
     /// Requests or connections under way.
     pub in_flight: u32,
+    /// Requests that wait for room.
+    pub pending: u32,
+    /// True while it is left out because it answers badly; then `up` is false.
+    pub ejected: bool,
+    /// How often it was left out since the proxy began.
+    pub ejections: u64,
 }
 
 #[cfg(test)]

@@ -221,6 +221,18 @@ pub trait DataPlane: Send + Sync + 'static {
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         None
     }
+    /// The retry budgets of the gateways, where this process has a proxy.
+    fn budgets(&self) -> Vec<telemetry::GatewayGauge> {
+        Vec::new()
+    }
+    /// Idle connections to targets; `None` where this process has no proxy.
+    fn idle_connections(&self) -> Option<u64> {
+        None
+    }
+    /// Spans that were not exported; `None` without an exporter.
+    fn spans_dropped(&self) -> Option<u64> {
+        None
+    }
     /// Lines of the access log that were lost; `None` without one.
     fn access_log_lost(&self) -> Option<u64> {
         None
@@ -257,10 +269,16 @@ pub struct TargetStatus {
     pub name: String,
     /// `host:port`.
     pub address: String,
-    /// False while checks hold it down.
+    /// False while the proxy holds it to be of no use: it accepts no connections, or is ejected.
     pub up: bool,
+    /// True while the proxy leaves it out because it answers badly.
+    pub ejected: bool,
+    /// How often that was since the proxy began.
+    pub ejections: u64,
     /// Requests or connections under way.
     pub in_flight: u64,
+    /// Requests that wait because it has as many as it may.
+    pub pending: u64,
 }
 
 /// Runs things on the local platform. [`NoWorkloads`] elsewhere.

@@ -135,6 +135,11 @@ impl Api {
         web::service(process, Arc::clone(&self.shared))
     }
 
+    /// The page of metrics, as `GET /metrics` has it. Looks at every series, so it may take a moment.
+    pub fn metrics(&self) -> String {
+        endpoints::figures::prometheus(&self.shared)
+    }
+
     /// Serves an environment from now on, in place of one in the same namespace.
     pub fn put(&self, environment: Environment) {
         let shared = &self.shared;

@@ -15,8 +15,11 @@ use crate::h1::head::{Name, Request};
 use crate::meter::Outcome;
 use crate::settings::AccessLog;
 use crate::table::Served;
+use crate::trace::{Context, Incoming, incoming};
 use routing::decide::Chosen;
 
+/// All requests, in hundredths of a percent.
+const ALL: u16 = 10_000;
 /// Lines that may wait for the disk.
 const QUEUE: usize = 8192;
 
@@ -25,6 +28,10 @@ const QUEUE: usize = 8192;
 pub(crate) struct AccessLogger {
     lines: SyncSender<Vec<u8>>,
     lost: Arc<AtomicU64>,
+    /// Share of the requests that are written, in hundredths of a percent.
+    sample: u16,
+    /// Requests that went well.
+    seen: AtomicU64,
 }
 
 /// What is known about a finished request or connection.
@@ -35,7 +42,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) served: Option<&'a Served>,
     pub(crate) chosen: Option<Chosen>,
     pub(crate) outcome: &'a Outcome,
-    pub(crate) connected: Option<Duration>,
+    /// The proxy's own place in a trace; else that of the request counts.
+    pub(crate) trace: Option<Context>,
 }
 
 /// One line, in the order of its keys.
@@ -63,6 +71,8 @@ struct Line<'a> {
     request_bytes: u64,
     response_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     connect_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<f64>,
@@ -71,11 +81,16 @@ struct Line<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
+    /// Share of such requests that are written, when it is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<f64>,
 }
 
 impl AccessLogger {
     /// Opens the log and starts its writer.
-    pub(crate) fn start(target: &AccessLog) -> io::Result<Self> {
+    pub(crate) fn start(target: &AccessLog, sample: u16) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = match target {
             AccessLog::Stdout => Box::new(io::stdout()),
             AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
@@ -86,16 +101,28 @@ impl AccessLogger {
         std::thread::Builder::new()
             .name("vamp-access-log".into())
             .spawn(move || write_lines(BufWriter::new(out), &queue, &counter))?;
-        Ok(Self { lines, lost })
+        Ok(Self { lines, lost, sample, seen: AtomicU64::new(0) })
     }
 
-    /// Hands in one entry; never waits.
+    /// Hands in one entry, or not if it is not among those that are written; never waits.
     pub(crate) fn write(&self, entry: &Entry<'_>) {
-        let Ok(mut line) = serde_json::to_vec(&entry.line()) else { return };
+        let mut line = entry.line_if(|| self.draws());
+        let Some(line) = &mut line else { return };
+        if line.error.is_none() && line.status < 500 && self.sample < ALL {
+            line.sample = Some(f64::from(self.sample) / f64::from(ALL));
+        }
+        let Ok(mut line) = serde_json::to_vec(line) else { return };
         line.push(b'\n');
         if self.lines.try_send(line).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
+    }
+
+    /// True for the share of calls that are written, evenly spread.
+    fn draws(&self) -> bool {
+        let (all, share) = (u64::from(ALL), u64::from(self.sample.min(ALL)));
+        let turn = self.seen.fetch_add(1, Relaxed) % all;
+        (turn + 1) * share / all > turn * share / all
     }
 
     /// Lines lost since the start.
@@ -105,6 +132,12 @@ impl AccessLogger {
 }
 
 impl<'a> Entry<'a> {
+    /// The line of a request that failed, or that is drawn.
+    fn line_if(&self, drawn: impl FnOnce() -> bool) -> Option<Line<'a>> {
+        let failed = self.outcome.error.is_some() || self.outcome.status >= 500;
+        (failed || drawn()).then(|| self.line())
+    }
+
     fn line(&self) -> Line<'a> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let ms = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
@@ -112,6 +145,10 @@ impl<'a> Entry<'a> {
         let route = config.zip(self.chosen).map(|(config, chosen)| &config.routes[chosen.route]);
         let target = self.served.zip(self.chosen).map(|(served, chosen)| &served.compiled(chosen).config);
         let request = self.request;
+        let came = || match incoming(request?.0, request?.1) {
+            Incoming::Valid(context) => Some(context),
+            _ => None,
+        };
         Line {
             time: jiff::Timestamp::now().to_string(),
             gateway: config.map(|config| config.name.as_str()),
@@ -128,12 +165,15 @@ impl<'a> Entry<'a> {
             status: self.outcome.status,
             request_bytes: self.outcome.received,
             response_bytes: self.outcome.sent,
-            connect_ms: self.connected.map(ms),
+            wait_ms: self.outcome.waited.map(ms),
+            connect_ms: self.outcome.connected.map(ms),
             first_byte_ms: self.outcome.first_byte.map(ms),
             total_ms: ms(self.outcome.total),
             retries: self.outcome.retries,
             reason: self.outcome.reason.as_str(),
             error: self.outcome.error,
+            trace: self.trace.or_else(came).map(|context| format!("{:032x}", context.trace)),
+            sample: None,
         }
     }
 }
@@ -208,7 +248,7 @@ mod tests {
     #[test]
     fn lines_beyond_the_queue_are_counted() {
         let (lines, _queue) = sync_channel(2);
-        let log = AccessLogger { lines, lost: Arc::default() };
+        let log = AccessLogger { lines, lost: Arc::default(), sample: ALL, seen: AtomicU64::new(0) };
         let outcome = Outcome::new(200, routing::decide::Reason::Weight, Duration::ZERO);
         for _ in 0..5 {
             log.write(&Entry {
@@ -217,9 +257,36 @@ mod tests {
                 served: None,
                 chosen: None,
                 outcome: &outcome,
-                connected: None,
+                trace: None,
             });
         }
         assert_eq!(log.lost(), 3);
+    }
+
+    #[test]
+    fn a_share_is_written_and_every_failure() {
+        let (lines, queue) = sync_channel(QUEUE);
+        let log = AccessLogger { lines, lost: Arc::default(), sample: 1_000, seen: AtomicU64::new(0) };
+        let good = Outcome::new(200, routing::decide::Reason::Weight, Duration::ZERO);
+        let entry = |outcome| Entry {
+            client: SocketAddr::from(([127, 0, 0, 1], 1)),
+            request: None,
+            served: None,
+            chosen: None,
+            outcome,
+            trace: None,
+        };
+        let (bad, gone) = (Outcome { status: 500, ..good }, good.with_error("client"));
+        for _ in 0..100 {
+            log.write(&entry(&good));
+        }
+        log.write(&entry(&bad));
+        log.write(&entry(&gone));
+        drop(log);
+        let lines: Vec<serde_json::Value> =
+            queue.iter().map(|line| serde_json::from_slice(&line).unwrap()).collect();
+        assert_eq!(lines.len(), 12);
+        assert!(lines[..10].iter().all(|line| line["sample"] == 0.1), "{lines:?}");
+        assert!(lines[10..].iter().all(|line| line.get("sample").is_none()), "{lines:?}");
     }
 }

@@ -105,6 +105,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let view = view(client, &served, identity, &lines);
     let debug = wants_debug(client, &view, &lines);
     show(client, &served, &view, &lines);
+    facts.trace = client.worker.take_part(request, head).map(Box::new);
     let mut plan = Plan::make(client, served, &view);
     let mut fresh = false;
 
@@ -113,7 +114,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
         let (chosen, _busy) = match Busy::try_new(&client.worker, &plan.served, chosen) {
             Some(busy) => (chosen, busy),
-            None => match Box::pin(plan.room(&client.worker, failed)).await {
+            None => match Box::pin(plan.room(&client.worker, failed, facts)).await {
                 Ok(busy) => (busy.chosen(), busy),
                 Err(own) => break own,
             },
@@ -180,6 +181,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             to_gateway: plan.served.is_gateway(chosen),
             hops: plan.served.may_be_gateway(chosen).then_some(accepted.hops + 1),
             expects: accepted.expects && !complete,
+            trace: facts.trace.as_deref(),
         };
         forward::request(out, request, head, &onward);
         append_body(out, &tail[first.payload.clone()], &body, accepted.body);
@@ -222,7 +224,10 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         }
     };
     let whole = complete || body.is_done();
-    let extra = if debug { plan.describe(client) } else { Vec::new() };
+    let mut extra = if debug { plan.describe(client) } else { Vec::new() };
+    if debug {
+        facts.describe(&mut extra);
+    }
     answer(client, request, head, out, facts, broken, whole, &extra).await
 }
 

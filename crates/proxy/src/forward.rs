@@ -6,6 +6,7 @@ use routing::decide::is_own_cookie;
 
 use crate::h1::framing::Body;
 use crate::h1::head::{Field, Fields, Name, Request, Response, Version, tokens};
+use crate::trace::Part;
 
 /// What the proxy decides about a request head.
 pub(crate) struct Onward<'a> {
@@ -27,6 +28,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) hops: Option<u32>,
     /// `Expect: 100-continue` is passed on.
     pub(crate) expects: bool,
+    /// The proxy's own part in the trace, which takes the place of what came.
+    pub(crate) trace: Option<&'a Part>,
 }
 
 /// Writes the head of the request to a target.
@@ -43,6 +46,9 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, buffer: &[u8], onwar
         | Name::VampDebug
         | Name::VampHops => Keep::No,
         Name::Expect if !onward.expects => Keep::No,
+        Name::TraceParent if onward.trace.is_some() => Keep::No,
+        // A trace that begins here knows nothing of what others noted in another one.
+        Name::TraceState if onward.trace.is_some_and(|part| part.parent.is_none()) => Keep::No,
         Name::Host => Keep::Yes,
         Name::Cookie if fields.is_nominated(buffer, field) => Keep::No,
         // The gateways further down a chain need theirs; the last one takes all of them out.
@@ -78,6 +84,9 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request, buffer: &[u8], onwar
     out.extend_from_slice(onward.client.as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(onward.forwarded);
+    if let Some(part) = onward.trace {
+        line(out, "traceparent", &part.own.text());
+    }
     if let Some(hops) = onward.hops {
         number_line(out, "Vamp-Hops", u64::from(hops));
     }

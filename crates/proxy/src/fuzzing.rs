@@ -40,6 +40,7 @@ pub fn request_head(bytes: &[u8]) {
         to_gateway: false,
         hops: None,
         expects: false,
+        trace: None,
     };
     forward::request(&mut out, &request, bytes, &onward);
     assert_clean(&out);

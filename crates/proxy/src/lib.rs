@@ -45,10 +45,12 @@ mod scratch;
 mod settings;
 mod slots;
 mod sockets;
+mod span;
 mod stream;
 mod table;
 mod tcp;
 mod timer;
+mod trace;
 mod tunnel;
 mod upstream;
 mod worker;
@@ -82,6 +84,8 @@ pub use health::{Incident, TargetCondition};
 pub use outlier::OutlierRules;
 pub use settings::{AccessLog, Limits, Settings};
 pub use sockets::Sockets;
+pub use span::{Span, SpanReceiver, SpanSender, span_queue};
+pub use trace::TraceContext;
 
 /// A running proxy. Clones are handles to the same one; it ends when the last is dropped.
 #[derive(Debug, Clone)]
@@ -188,7 +192,8 @@ impl Proxy {
                     AccessLog::File(file) => file.clone(),
                     AccessLog::Stdout => PathBuf::from("-"),
                 };
-                AccessLogger::start(log).map_err(|error| StartError::AccessLog(file, error))
+                AccessLogger::start(log, settings.access_log_sample)
+                    .map_err(|error| StartError::AccessLog(file, error))
             })
             .transpose()?;
         let care = Care::new(settings.outliers.clone());
@@ -315,6 +320,11 @@ impl Proxy {
     /// Targets that were ejected, or are trusted again, since the last call; oldest first, the newest 256 of them.
     pub fn incidents(&self) -> Vec<Incident> {
         self.shared.care.incidents()
+    }
+
+    /// Spans that were dropped since the start; `None` when none are recorded.
+    pub fn spans_dropped(&self) -> Option<u64> {
+        self.shared.settings.spans.as_ref().map(SpanSender::dropped)
     }
 
     /// Lines of the access log that were lost since the start; `None` without one.

@@ -40,6 +40,11 @@ impl Meter {
         self.0.record(worker, outcome);
     }
 
+    /// Adds the phases of an exchange to those of its route.
+    pub(crate) fn record_phases(&self, worker: usize, outcome: &Outcome) {
+        self.0.record_phases(worker, outcome);
+    }
+
     /// Requests that ever began. Reads all counters, so it is not for every request.
     pub(crate) fn begun(&self) -> u64 {
         let totals = self.0.totals();

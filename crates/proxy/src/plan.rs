@@ -127,7 +127,12 @@ impl Plan {
     }
 
     /// Room at the chosen target, which was found to have none: at another target of the route if one has, else in the queue.
-    pub(crate) async fn room(&mut self, worker: &Rc<Worker>, failed: &[usize]) -> Result<Busy, Own> {
+    pub(crate) async fn room(
+        &mut self,
+        worker: &Rc<Worker>,
+        failed: &[usize],
+        facts: &mut Facts,
+    ) -> Result<Busy, Own> {
         let Some(chosen) = self.decision.chosen.as_mut() else { return Err(Own::NO_TARGET) };
         let limits = &worker.shared.settings.limits;
         if let Some(target) = self.served.target_with_room(*chosen, failed, limits.target_requests) {
@@ -137,8 +142,10 @@ impl Plan {
                 return Ok(busy);
             }
         }
-        let waited = timeout(limits.pending_timeout, Busy::wait(worker, &self.served, *chosen)).await;
-        match waited {
+        let asked = Instant::now();
+        let entered = timeout(limits.pending_timeout, Busy::wait(worker, &self.served, *chosen)).await;
+        facts.waited = Some(facts.waited.unwrap_or_default() + asked.elapsed());
+        match entered {
             Ok(Ok(busy)) => Ok(busy),
             Ok(Err(Full)) | Err(_) => Err(Own::TARGETS_FULL),
         }

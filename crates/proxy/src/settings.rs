@@ -8,6 +8,8 @@ use ipnet::IpNet;
 
 use crate::outlier::OutlierRules;
 use crate::sockets::Sockets;
+use crate::span::SpanSender;
+use crate::trace::TraceContext;
 
 /// Settings of a proxy; fixed while it runs.
 #[derive(Debug, Clone)]
@@ -26,6 +28,12 @@ pub struct Settings {
     pub debug_sources: Vec<IpNet>,
     /// One JSON line for each request (R44), off by default.
     pub access_log: Option<AccessLog>,
+    /// Share of the requests that it gets, in hundredths of a percent; those that failed come on top.
+    pub access_log_sample: u16,
+    /// Whether the proxy takes part in traces.
+    pub trace_context: TraceContext,
+    /// Where spans of sampled traces go; `None` for nowhere.
+    pub spans: Option<SpanSender>,
     /// Listening sockets taken over from another process. Those that the first table does not need are closed.
     pub sockets: Sockets,
 }
@@ -121,6 +129,9 @@ impl Default for Settings {
             outliers: OutlierRules::default(),
             debug_sources: loopback(),
             access_log: None,
+            access_log_sample: 10_000,
+            trace_context: TraceContext::default(),
+            spans: None,
             sockets: Sockets::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! TCP gateways (spec: gateways 16, R36): each connection goes to one target.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::port::Protocol;
 use routing::decide::{Chosen, Reason, another_target, decide_connection};
@@ -32,13 +32,12 @@ pub(crate) async fn serve(client: &Client) {
     let mut decision = decide_now(&served);
     let mut generation = client.worker.generation();
     let mut failed = Vec::new();
-    let mut outcome = Outcome::new(0, decision.reason, std::time::Duration::ZERO);
-    let mut connected = None;
+    let mut outcome = Outcome::new(0, decision.reason, Duration::ZERO);
     let mut attempts = Attempts::new(started);
     let allowance = Allowance::from(&limits);
 
     while let Some(chosen) = decision.chosen {
-        let Some(_busy) = enter(client, &served, chosen).await else {
+        let Some(_busy) = enter(client, &served, chosen, &mut outcome.waited).await else {
             outcome.error = Some("overload");
             break;
         };
@@ -71,7 +70,7 @@ pub(crate) async fn serve(client: &Client) {
         let target = served.target(chosen);
         if let Ok(Ok(stream)) = &result {
             target.health.connected();
-            connected = Some(asked.elapsed());
+            outcome.connected = Some(asked.elapsed());
             outcome.error = None;
             let moved = tunnel::run(client, stream, limits.tunnel_timeout).await;
             outcome.received = moved.received;
@@ -109,6 +108,7 @@ pub(crate) async fn serve(client: &Client) {
     served.meter.record(worker, &outcome);
     if let Some(chosen) = decision.chosen {
         served.routes[chosen.route].meter.record(worker, &outcome);
+        served.routes[chosen.route].meter.record_phases(worker, &outcome);
         served.target(chosen).meter.record(worker, &outcome);
     }
     if let Some(log) = &client.worker.shared.log {
@@ -118,16 +118,24 @@ pub(crate) async fn serve(client: &Client) {
             served: Some(&served),
             chosen: decision.chosen,
             outcome: &outcome,
-            connected,
+            trace: None,
         });
     }
 }
 
 /// Room at a target, which it may take a while to get.
-async fn enter(client: &Client, served: &Arc<Served>, chosen: Chosen) -> Option<Busy> {
+async fn enter(
+    client: &Client,
+    served: &Arc<Served>,
+    chosen: Chosen,
+    waited: &mut Option<Duration>,
+) -> Option<Busy> {
     if let Some(busy) = Busy::try_new(&client.worker, served, chosen) {
         return Some(busy);
     }
     let patience = client.worker.shared.settings.limits.pending_timeout;
-    tokio::time::timeout(patience, Busy::wait(&client.worker, served, chosen)).await.ok()?.ok()
+    let asked = Instant::now();
+    let entered = tokio::time::timeout(patience, Busy::wait(&client.worker, served, chosen)).await;
+    *waited = Some(waited.unwrap_or_default() + asked.elapsed());
+    entered.ok()?.ok()
 }

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
+use crate::h1::head::Request;
 use crate::health::Care;
 use crate::listener::{Key, Listener};
 use crate::recent::Recent;
@@ -22,6 +23,7 @@ use crate::scratch::Scratch;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::timer::Sweeper;
+use crate::trace::{self, Part, TraceContext};
 use crate::upstream::Pool;
 
 /// What all workers share; fixed while the proxy runs.
@@ -102,6 +104,17 @@ impl Worker {
     /// Changes whenever the table does.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.get()
+    }
+
+    /// The part that the proxy takes in the trace of a request.
+    pub(crate) fn take_part(&self, request: &Request, head: &[u8]) -> Option<Part> {
+        let settings = &self.shared.settings;
+        let exports = settings.spans.is_some();
+        if settings.trace_context == TraceContext::Pass && !exports {
+            return None;
+        }
+        let incoming = trace::incoming(request, head);
+        trace::take_part(settings.trace_context, exports, incoming, &mut *self.dice.borrow_mut())
     }
 
     /// Space for one request.

@@ -8,6 +8,7 @@ use routing::decide::Reason;
 use crate::delta::Open;
 use crate::histogram::LiveHistogram;
 use crate::outcome::{Outcome, REASONS, reason_index, status_class};
+use crate::phases::LivePhases;
 
 /// Status classes, including 0 for none.
 pub(crate) const CLASSES: usize = 6;
@@ -52,6 +53,8 @@ pub(crate) struct Shard {
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
     pub(crate) latencies: LiveHistogram,
+    /// Of routes only.
+    pub(crate) phases: OnceLock<Box<LivePhases>>,
     errors: OnceLock<Box<Errors>>,
 }
 

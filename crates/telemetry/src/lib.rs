@@ -24,6 +24,7 @@ mod series;
 
 mod counters;
 mod histogram;
+mod phases;
 
 mod delta;
 mod remote;
@@ -41,7 +42,8 @@ pub use crate::counters::Totals;
 pub use crate::delta::{Delta, Open, Reader};
 pub use crate::histogram::Histogram;
 pub use crate::outcome::{Outcome, error_word, status_class};
-pub use crate::page::{CONTENT_TYPE, Gauges, TargetGauge, page};
+pub use crate::page::{CONTENT_TYPE, GatewayGauge, Gauges, LIMITS, TargetGauge, page};
+pub use crate::phases::{Phase, PhaseTimes};
 pub use crate::registry::{Key, SeriesTotals, Telemetry, step};
 pub use crate::remote::Remote;
 pub use crate::series::Series;

@@ -79,12 +79,18 @@ families! {
         "Time from the first byte of a request to the last byte of its response. Limits are exact to 3 %.";
     FIRST_BYTE Summary Environment "vamp_request_first_byte_seconds" ["gateway", "route"]
         "Time from the first byte of a request to the first byte of its response.";
+    REQUEST_PHASE Histogram Environment "vamp_request_phase_seconds" ["gateway", "route", "phase"]
+        "Time of a part of a request. phase=wait: for room at a target, of those that had to wait; phase=connect: connecting, of those for which no connection was at hand; phase=first_byte: to the first byte of the response. Of the proxy in this process: each agent shows its own.";
     REQUEST_BYTES Counter Environment "vamp_request_bytes_total" ["gateway", "route"]
         "Bytes received from clients.";
     RESPONSE_BYTES Counter Environment "vamp_response_bytes_total" ["gateway", "route"]
         "Bytes sent to clients.";
     RETRIES Counter Environment "vamp_retries_total" ["gateway", "route"]
         "Further attempts after a target failed.";
+    RETRY_BUDGET Gauge Environment "vamp_retry_budget" ["gateway"]
+        "Retries that a gateway can afford now: a fifth of its requests and ten a second, up to 100 saved. Of the proxy in this process.";
+    RETRIES_REFUSED Counter Environment "vamp_retries_refused_total" ["gateway"]
+        "Retries that a gateway could not afford. Of the proxy in this process.";
     REROUTED Counter Environment "vamp_rerouted_requests_total" ["gateway", "route"]
         "Requests that a route took over from one without ready targets.";
     PROXY_ERRORS Counter Environment "vamp_proxy_errors_total" ["gateway", "error"]
@@ -103,8 +109,18 @@ families! {
         "1 while the proxy holds an instance to be reachable, else 0.";
     INSTANCE_IN_FLIGHT Gauge Environment "vamp_instance_requests_in_flight" ["gateway", "route", "target", "target_id"]
         "Requests under way at an instance.";
+    INSTANCE_PENDING Gauge Environment "vamp_instance_requests_pending" ["gateway", "route", "target", "target_id"]
+        "Requests that wait because an instance has as many as it may.";
+    INSTANCE_EJECTED Gauge Environment "vamp_instance_ejected" ["gateway", "route", "target", "target_id"]
+        "1 while the proxy leaves an instance out because it answers badly, else 0.";
+    INSTANCE_EJECTIONS Counter Environment "vamp_instance_ejections_total" ["gateway", "route", "target", "target_id"]
+        "How often the proxy left an instance out.";
+    IDLE_CONNECTIONS Gauge Process "vamp_target_connections_idle" []
+        "Connections to targets that are open and idle, ready for the next request. Only with a proxy in this process.";
     ACCESS_LOG_LOST Counter Process "vamp_access_log_lost_lines_total" []
         "Lines of the access log that were not written, because the disk did not keep up or refused them. Only with an access log.";
+    SPANS_DROPPED Counter Process "vamp_spans_dropped_total" []
+        "Spans that were not exported, because the collector did not keep up or refused them. Only with an exporter.";
     PROCESS_CPU Counter Process "process_cpu_seconds_total" []
         "Processor time of this process, user and system.";
     PROCESS_RESIDENT Gauge Process "process_resident_memory_bytes" []

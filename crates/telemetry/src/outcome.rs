@@ -17,6 +17,10 @@ pub struct Outcome {
     pub total: Duration,
     /// From the first byte received to the first byte of the response from the target.
     pub first_byte: Option<Duration>,
+    /// Time spent waiting for room at a target; `None` when there was room.
+    pub waited: Option<Duration>,
+    /// Time in which the connection to the target was made; `None` when one was at hand.
+    pub connected: Option<Duration>,
     /// Bytes from the client.
     pub received: u64,
     /// Bytes to the client.
@@ -31,7 +35,18 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome without bytes, retries and errors, to fill in with `..`.
     pub fn new(status: u16, reason: Reason, total: Duration) -> Self {
-        Self { status, reason, total, first_byte: None, received: 0, sent: 0, retries: 0, error: None }
+        Self {
+            status,
+            reason,
+            total,
+            first_byte: None,
+            waited: None,
+            connected: None,
+            received: 0,
+            sent: 0,
+            retries: 0,
+            error: None,
+        }
     }
 
     /// The same with an error word.

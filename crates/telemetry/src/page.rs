@@ -10,6 +10,7 @@ use model::percent::Percent;
 use crate::counters::Totals;
 use crate::names::{self, Family, Scope};
 use crate::outcome::REASONS;
+use crate::phases::{Phase, PhaseTimes};
 use crate::process::Process;
 use crate::registry::{Key, SeriesTotals, Telemetry};
 
@@ -31,8 +32,25 @@ pub struct Gauges {
     pub weights: Vec<(GatewayName, RoutePath, Percent)>,
     /// Targets as the proxy sees them.
     pub targets: Vec<TargetGauge>,
+    /// Gateways as the proxy of this process sees them.
+    pub gateways: Vec<GatewayGauge>,
+    /// Idle connections to targets; `None` without a proxy in this process.
+    pub idle_connections: Option<u64>,
     /// Lines of the access log that were lost; `None` without one.
     pub access_log_lost: Option<u64>,
+    /// Spans that were dropped; `None` without an exporter.
+    pub spans_dropped: Option<u64>,
+}
+
+/// One gateway.
+#[derive(Debug, Clone)]
+pub struct GatewayGauge {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Retries that it can afford now.
+    pub retries_left: u64,
+    /// Retries that it could not afford.
+    pub retries_refused: u64,
 }
 
 /// One target of a route.
@@ -50,10 +68,16 @@ pub struct TargetGauge {
     pub up: bool,
     /// Requests under way.
     pub in_flight: u64,
+    /// Requests that wait for room.
+    pub pending: u64,
+    /// True while it is left out because it answers badly.
+    pub ejected: bool,
+    /// How often it was.
+    pub ejections: u64,
 }
 
 /// Upper limits of the buckets.
-const LIMITS: [Duration; 14] = [
+pub const LIMITS: [Duration; 14] = [
     Duration::from_micros(500),
     Duration::from_millis(1),
     Duration::from_micros(2_500),
@@ -85,10 +109,13 @@ pub fn page(version: &str, environments: &[(&Telemetry, &Gauges)]) -> String {
     page.weights();
     page.requests();
     page.durations();
+    page.phases();
     page.routes();
+    page.budgets();
     page.gateways();
     page.instances();
     page.targets();
+    page.proxy();
     page.process(Process::read(), parts.iter().find_map(|part| part.gauges.access_log_lost));
     page.text
 }
@@ -233,6 +260,40 @@ impl Page<'_> {
         });
     }
 
+    fn phases(&mut self) {
+        self.each(&names::REQUEST_PHASE, |samples, part| {
+            for (gateway, route, series) in busy_routes(&part.all) {
+                let Some(live) = part.telemetry.series(&series.key) else { continue };
+                for phase in Phase::ALL {
+                    let PhaseTimes { times, nanos } = live.phase(phase);
+                    if times.count() == 0 {
+                        continue;
+                    }
+                    let labels = [gateway.as_str(), route.as_str(), phase.as_str()];
+                    for (limit, count) in LIMITS.iter().zip(times.cumulative(&LIMITS)) {
+                        samples.bucket(&labels, &limit.as_secs_f64(), count);
+                    }
+                    samples.bucket(&labels, &"+Inf", times.count());
+                    samples.sum_and_count(&labels, seconds(nanos), times.count());
+                }
+            }
+        });
+    }
+
+    fn budgets(&mut self) {
+        let values: [Column<GatewayGauge>; 2] = [
+            (&names::RETRY_BUDGET, |gateway| gateway.retries_left),
+            (&names::RETRIES_REFUSED, |gateway| gateway.retries_refused),
+        ];
+        for (family, value) in values {
+            self.each(family, |samples, part| {
+                for gauge in &part.gauges.gateways {
+                    samples.add(&[gauge.gateway.as_str()], value(gauge));
+                }
+            });
+        }
+    }
+
     fn routes(&mut self) {
         let counters: [Column<Totals>; 4] = [
             (&names::REQUEST_BYTES, |totals| totals.received),
@@ -295,9 +356,12 @@ impl Page<'_> {
     }
 
     fn targets(&mut self) {
-        let values: [Column<TargetGauge>; 2] = [
+        let values: [Column<TargetGauge>; 5] = [
             (&names::INSTANCE_UP, |target| target.up.into()),
             (&names::INSTANCE_IN_FLIGHT, |target| target.in_flight),
+            (&names::INSTANCE_PENDING, |target| target.pending),
+            (&names::INSTANCE_EJECTED, |target| target.ejected.into()),
+            (&names::INSTANCE_EJECTIONS, |target| target.ejections),
         ];
         for (family, value) in values {
             self.each(family, |samples, part| {
@@ -309,9 +373,18 @@ impl Page<'_> {
         }
     }
 
+    fn proxy(&mut self) {
+        let idle = self.parts.iter().find_map(|part| part.gauges.idle_connections);
+        self.family(&names::IDLE_CONNECTIONS, |samples| idle.iter().for_each(|idle| samples.add(&[], idle)));
+    }
+
     fn process(&mut self, process: Process, access_log_lost: Option<u64>) {
         self.family(&names::ACCESS_LOG_LOST, |samples| {
             access_log_lost.iter().for_each(|lost| samples.add(&[], lost));
+        });
+        let dropped = self.parts.iter().find_map(|part| part.gauges.spans_dropped);
+        self.family(&names::SPANS_DROPPED, |samples| {
+            dropped.iter().for_each(|dropped| samples.add(&[], dropped));
         });
         for (family, value) in [
             (&names::PROCESS_CPU, process.cpu_seconds),

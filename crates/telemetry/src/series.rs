@@ -6,6 +6,7 @@ use crate::counters::{Ownership, Shard, Totals};
 use crate::delta::Open;
 use crate::histogram::Histogram;
 use crate::outcome::Outcome;
+use crate::phases::{Phase, PhaseTimes};
 use crate::ring::{self, LONGEST, Rings};
 use crate::window::Window;
 
@@ -32,6 +33,12 @@ impl Series {
     pub fn record(&self, worker: usize, outcome: &Outcome) {
         let (shard, ownership) = self.shard(worker);
         shard.record(outcome, ownership);
+    }
+
+    /// Adds the phases of a request to those of its route; besides [`Series::record`].
+    pub fn record_phases(&self, worker: usize, outcome: &Outcome) {
+        let (shard, ownership) = self.shard(worker);
+        shard.phases.get_or_init(Box::default).record(outcome, ownership);
     }
 
     /// Counts bytes of something that goes on for long, as they pass; leave them out of its outcome.
@@ -76,6 +83,13 @@ impl Series {
         let mut histogram = Histogram::default();
         self.live().for_each(|shard| histogram.merge(&shard.latencies));
         histogram
+    }
+
+    /// How long a phase took so far, in this process.
+    pub fn phase(&self, phase: Phase) -> PhaseTimes {
+        let mut sums = PhaseTimes::default();
+        self.live().filter_map(|shard| shard.phases.get()).for_each(|live| live.add_to(phase, &mut sums));
+        sums
     }
 
     /// Takes over what was counted elsewhere, and that what was open there is now something else.

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::export::Export;
 use crate::process;
 use crate::settings::{AgentSettings, FollowerSettings};
 use crate::takeover::{self, Predecessor, Running, Service};
@@ -183,12 +184,13 @@ impl Agent {
         drop(TcpListener::bind((follower.gateway_address, 0)).await.with_context(|| {
             format!("cannot open gateway ports on {} (--gateway-address)", follower.gateway_address)
         })?);
-        let settings = process::proxy_settings(
+        let mut settings = process::proxy_settings(
             &follower.proxy,
             follower.gateway_address,
             follower.virtual_host_listen,
             sockets,
         );
+        let export = Export::new(&follower.proxy, &options.name, &mut settings);
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
@@ -209,7 +211,12 @@ impl Agent {
         let client = Client::start(settings, Arc::new(served), Arc::clone(&telemetry), cache, dice).await;
         background.push(tokio::spawn(give_back(client.status())));
         let stopping = Arc::default();
-        Ok(Self { client, proxy, telemetry, virtual_hosts, stopping, background })
+        let mut agent = Self { client, proxy, telemetry, virtual_hosts, stopping, background };
+        if let Some(export) = export {
+            let probe = Probe::of(&agent);
+            agent.background.push(tokio::spawn(export.run(move || api::Probe::metrics(&probe))));
+        }
+        Ok(agent)
     }
 
     /// Where virtual hosts are served.
@@ -278,6 +285,9 @@ impl ::agent::Proxy for Served {
             address: target.address,
             up: target.up,
             in_flight: target.in_flight,
+            pending: target.pending,
+            ejected: target.condition == proxy::TargetCondition::Ejected,
+            ejections: target.ejections,
         });
         targets.collect()
     }
@@ -349,12 +359,18 @@ impl api::Probe for Probe {
             name: target.name,
             up: target.up,
             in_flight: target.in_flight.into(),
+            pending: target.pending.into(),
+            ejected: target.condition == proxy::TargetCondition::Ejected,
+            ejections: target.ejections,
         };
         self.telemetry.prometheus(&Gauges {
             version: env!("CARGO_PKG_VERSION").into(),
             revision: self.status.borrow().revision.unwrap_or_default(),
             targets: self.proxy.targets().into_iter().map(gauge).collect(),
+            gateways: process::budgets(&self.proxy),
+            idle_connections: u64::try_from(self.proxy.idle_connections()).ok(),
             access_log_lost: self.proxy.access_log_lost(),
+            spans_dropped: self.proxy.spans_dropped(),
             ..Gauges::default()
         })
     }

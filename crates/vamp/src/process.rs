@@ -109,8 +109,23 @@ pub(crate) fn proxy_settings(
             Some("-") => proxy::AccessLog::Stdout,
             _ => proxy::AccessLog::File(file.clone()),
         }),
+        access_log_sample: given.access_log_sample.hundredths(),
+        trace_context: match given.trace_context.as_str() {
+            "create" => proxy::TraceContext::Create { sampled: given.trace_sample.hundredths() },
+            _ => proxy::TraceContext::Pass,
+        },
         ..defaults
     }
+}
+
+/// The retry budgets of a proxy's gateways, for the page of metrics.
+pub(crate) fn budgets(proxy: &proxy::Proxy) -> Vec<telemetry::GatewayGauge> {
+    let gauge = |status: proxy::GatewayStatus| telemetry::GatewayGauge {
+        gateway: status.gateway,
+        retries_left: status.retries_left,
+        retries_refused: status.retries_refused,
+    };
+    proxy.gateways().into_iter().map(gauge).collect()
 }
 
 /// A number that nobody can foresee; not for secrets.

@@ -26,7 +26,9 @@ use tracing::{info, warn};
 
 use crate::adapters::Applied;
 use crate::environment::{Environment, Metrics, Parts};
+use crate::export::Export;
 use crate::gateways;
+use crate::incidents;
 use crate::process::{self, Memory};
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
@@ -155,12 +157,13 @@ impl Server {
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
             )?);
 
-        let proxy_settings = process::proxy_settings(
+        let mut proxy_settings = process::proxy_settings(
             &settings.proxy,
             settings.gateway_address,
             settings.virtual_host_listen,
             sockets,
         );
+        let export = Export::new(&settings.proxy, &settings.environment, &mut proxy_settings);
         let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
@@ -193,6 +196,7 @@ impl Server {
 
         let closing = CancellationToken::new();
         environment.spawn(follow(control.clone(), proxy.clone(), published));
+        environment.spawn(incidents::tell(proxy.clone(), control.clone()));
         environment.spawn(memory.run());
         if let Platform::Kubernetes(platform) = &platform {
             environment.spawn(gateways::keep(platform.clone(), control.clone()));
@@ -216,6 +220,10 @@ impl Server {
             platform: platform.clone(),
             closing: closing.clone(),
         });
+        if let Some(export) = export {
+            let page = endpoints.clone();
+            environment.spawn(export.run(move || page.metrics()));
+        }
         let api_task = tokio::spawn(api::serve(api_listener, endpoints.router(), closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");

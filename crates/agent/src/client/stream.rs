@@ -340,7 +340,7 @@ async fn outcome(applying: &mut Option<(Arc<Table>, JoinHandle<Applied>)>) -> Op
 }
 
 fn same_but_requests(now: &[TargetState], before: &[TargetState]) -> bool {
-    let plain = |target: &TargetState| TargetState { in_flight: 0, ..target.clone() };
+    let plain = |target: &TargetState| TargetState { in_flight: 0, pending: 0, ..target.clone() };
     now.len() == before.len() && now.iter().zip(before).all(|(now, before)| plain(now) == plain(before))
 }
 

@@ -175,12 +175,16 @@ fn targets_are_as_good_as_the_best_view_of_them() {
         address: "10.0.0.1:80".parse().unwrap(),
         up,
         in_flight,
+        pending: in_flight,
+        ejected: !up,
+        ejections: 1,
     };
     let a = fleet.enter("a", "1", "0.1.0", now).unwrap();
     let b = fleet.enter("b", "2", "0.1.0", now).unwrap();
     fleet.set_targets("a", &a, vec![target("x", false, 2), target("y", false, 0)]);
     fleet.set_targets("b", &b, vec![target("x", true, 3), target("y", false, 0)]);
-    assert_eq!(fleet.targets(), [target("x", true, 5), target("y", false, 0)]);
+    let x = TargetState { ejected: true, ejections: 2, ..target("x", true, 5) };
+    assert_eq!(fleet.targets(), [x, TargetState { ejections: 2, ..target("y", false, 0) }]);
     fleet.gone("b", &b, Ending::Silent);
     assert_eq!(fleet.targets(), [target("x", false, 2), target("y", false, 0)]);
 }

@@ -105,15 +105,19 @@ pub(crate) fn window(parameters: &Parameters) -> Result<u32, Failure> {
 /// Figures down to the instances.
 fn collect(app: &App, asked: &Asked) -> Figures {
     let view = app.control().view();
-    let up: HashMap<(GatewayName, RoutePath, String), bool> = app
+    let states: HashMap<(GatewayName, RoutePath, String), (bool, bool)> = app
         .environment
         .data_plane
         .targets()
         .into_iter()
         .filter(|target| asked.gateway.as_ref().is_none_or(|gateway| *gateway == target.gateway))
-        .map(|target| ((target.gateway, target.route, target.id), target.up))
+        .map(|target| ((target.gateway, target.route, target.id), (target.up, target.ejected)))
         .collect();
     let traffic = |key: &Key| Traffic::read(&app.environment.telemetry, key, asked.seconds);
+    let state = |gateway: &GatewayName, route: &RouteConfig, target: &TargetConfig| {
+        let known = states.get(&(gateway.clone(), route.path.clone(), target.id.clone()));
+        known.copied().unwrap_or((true, false))
+    };
     let instance = |gateway: &GatewayName, route: &RouteConfig, target: &TargetConfig| InstanceFigures {
         name: target.name.clone(),
         id: target.id.clone(),
@@ -121,7 +125,8 @@ fn collect(app: &App, asked: &Asked) -> Figures {
             TargetAddress::Socket(address) => address.to_string(),
             TargetAddress::Name { host, port } => format!("{host}:{port}"),
         },
-        up: up.get(&(gateway.clone(), route.path.clone(), target.id.clone())).copied().unwrap_or(true),
+        up: state(gateway, route, target).0,
+        ejected: state(gateway, route, target).1,
         traffic: traffic(&Key::Instance(gateway.clone(), route.path.clone(), target.id.clone())),
     };
     let route = |gateway: &GatewayName, route: &RouteConfig| RouteFigures {
@@ -234,8 +239,10 @@ pub(crate) struct InstanceFigures {
     id: String,
     /// `host:port`.
     address: String,
-    /// False while checks hold it down.
+    /// False while the proxy holds it to be of no use: it accepts no connections, or is ejected.
     up: bool,
+    /// True while the proxy leaves it out because it answers badly.
+    ejected: bool,
     #[serde(flatten)]
     traffic: Traffic,
 }
@@ -342,6 +349,9 @@ fn gauges(app: &App) -> Gauges {
         name: target.name,
         up: target.up,
         in_flight: target.in_flight,
+        pending: target.pending,
+        ejected: target.ejected,
+        ejections: target.ejections,
     };
     let data_plane = &app.environment.data_plane;
     Gauges {
@@ -355,6 +365,9 @@ fn gauges(app: &App) -> Gauges {
             .collect(),
         weights: weights.collect(),
         targets: data_plane.targets().into_iter().map(target).collect(),
+        gateways: data_plane.budgets(),
+        idle_connections: data_plane.idle_connections(),
         access_log_lost: data_plane.access_log_lost(),
+        spans_dropped: data_plane.spans_dropped(),
     }
 }

@@ -107,6 +107,32 @@ fn gateways(items: &[&Value], wide: bool) -> String {
     if grid.is_empty() { String::new() } else { grid.render() }
 }
 
+/// Targets of a gateway that get less than their part, and why.
+fn held(status: &Value, gateway: &str) -> Vec<String> {
+    let targets = status.get("targets").and_then(Value::as_array).into_iter().flatten();
+    let of_gateway = targets.filter(|target| text(target, "gateway") == gateway);
+    let line = |target: &Value| {
+        let (is, number) = (
+            |field| target.get(field).and_then(Value::as_bool).unwrap_or(false),
+            |field| target.get(field).and_then(Value::as_u64).unwrap_or(0),
+        );
+        let why = match (is("up"), is("ejected"), number("pending")) {
+            (false, true, _) => "is left out for a while: it answers badly where others do not".to_owned(),
+            (false, false, _) => "is down: it accepts no connections".to_owned(),
+            (true, _, 1..) => format!("has as many requests as it may; {} wait", number("pending")),
+            (true, true, 0) => "is left out by one proxy, not by all".to_owned(),
+            (true, false, 0) => return None,
+        };
+        Some(format!(
+            "Target {} ({}) of route {} {why}",
+            text(target, "name"),
+            text(target, "address"),
+            text(target, "route")
+        ))
+    };
+    of_gateway.filter_map(line).collect()
+}
+
 fn has_targets(route: &Value) -> bool {
     route.get("targets").and_then(Value::as_array).is_some_and(|targets| !targets.is_empty())
 }
@@ -166,6 +192,7 @@ pub(super) async fn describe(client: &Client, kind: &'static str, name: &str) ->
     for warning in warnings.as_ref().and_then(Value::as_array).into_iter().flatten() {
         lines.push(format!("Warning: {}", warning.as_str().unwrap_or_default()));
     }
+    lines.extend(held(&status, name));
     let events = client.get(&format!("/events?tag={}", segment(&format!("gateways:{name}")))).await?.body;
     if let Some(events) = events.as_array().filter(|events| !events.is_empty()) {
         let mut latest: Vec<&Value> = events

@@ -1,5 +1,6 @@
 //! One conversation with one target, from the request that is ready to be sent to the last byte of the answer.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -193,12 +194,16 @@ impl Conversation<'_> {
         };
         // Bytes beyond the answer belong to no request: nobody may get them.
         reusable &= response.len + first.consumed == have;
+        let mut extra = Cow::Borrowed(self.extra);
+        if !extra.is_empty() {
+            facts.describe(extra.to_mut());
+        }
         let back = Back {
             client: self.request.version,
             keep,
             chunked: rechunk,
             set_cookies: self.set_cookies,
-            extra: self.extra,
+            extra: &extra,
             from_gateway: self.from_gateway,
         };
         head_out.clear();

@@ -23,6 +23,7 @@ fn onward(fields: &str, change: impl FnOnce(&mut Onward<'_>)) -> Vec<String> {
         to_gateway: false,
         hops: None,
         expects: false,
+        trace: None,
     };
     change(&mut onward);
     let mut out = Vec::new();

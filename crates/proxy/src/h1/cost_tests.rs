@@ -37,6 +37,7 @@ fn request(read: &mut Request, out: &mut Vec<u8>) {
         to_gateway: false,
         hops: None,
         expects: false,
+        trace: None,
     };
     forward::request(out, read, REQUEST, &onward);
     black_box(out);

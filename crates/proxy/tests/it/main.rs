@@ -13,6 +13,7 @@ mod fuzz;
 mod handover;
 mod hostile;
 mod memory;
+mod observing;
 mod peers;
 mod retries;
 mod routing;

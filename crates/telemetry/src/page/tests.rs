@@ -30,6 +30,7 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
     let record = |path: &RoutePath, outcome: Outcome| {
         total.record(0, &outcome);
         telemetry.route(&shop, path).record(0, &outcome);
+        telemetry.route(&shop, path).record_phases(0, &outcome);
         telemetry.instance(&shop, path, "ab12", "pod \"a\"\\1").record(0, &outcome);
     };
     for millis in [1, 3, 30, 300] {
@@ -37,7 +38,8 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
     }
     record(&new, outcome(200, Reason::Condition, 20));
     record(&new, outcome(502, Reason::Sticky, 20).with_error("connect"));
-    record(&new, Outcome { retries: 2, ..outcome(204, Reason::Rerouted, 20) });
+    let waited = Outcome { waited: Some(Duration::from_millis(500)), ..outcome(204, Reason::Rerouted, 20) };
+    record(&new, Outcome { retries: 2, connected: Some(Duration::from_millis(1)), ..waited });
     total.record(1, &outcome(503, Reason::NoTarget, 0).with_error("no_target"));
     total.begin(0);
     let tcp = telemetry.gateway(&gateway("db"), Protocol::Tcp);
@@ -60,8 +62,14 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
             name: "pod".into(),
             up: false,
             in_flight: 1,
+            pending: 2,
+            ejected: true,
+            ejections: 3,
         }],
+        gateways: vec![GatewayGauge { gateway: gateway("shop"), retries_left: 99, retries_refused: 4 }],
+        idle_connections: Some(5),
         access_log_lost: Some(7),
+        spans_dropped: Some(8),
     };
     (telemetry, gauges)
 }
@@ -89,6 +97,18 @@ fn lines_of_the_example() {
         r#"vamp_request_duration_seconds_bucket{gateway="shop",route="(1.0)",le="+Inf"} 4"#,
         r#"vamp_request_duration_seconds_sum{gateway="shop",route="(1.0)"} 0.334"#,
         r#"vamp_request_duration_seconds_count{gateway="shop",route="(1.0)"} 4"#,
+        r#"vamp_request_phase_seconds_bucket{gateway="shop",route="(1.0)",phase="first_byte",le="0.0005"} 1"#,
+        r#"vamp_request_phase_seconds_bucket{gateway="shop",route="(1.0)",phase="first_byte",le="+Inf"} 4"#,
+        r#"vamp_request_phase_seconds_sum{gateway="shop",route="(1.0)",phase="first_byte"} 0.166"#,
+        r#"vamp_request_phase_seconds_count{gateway="shop",route="(1.1)",phase="connect"} 1"#,
+        r#"vamp_request_phase_seconds_sum{gateway="shop",route="(1.1)",phase="wait"} 0.5"#,
+        r#"vamp_retry_budget{gateway="shop"} 99"#,
+        r#"vamp_retries_refused_total{gateway="shop"} 4"#,
+        r#"vamp_instance_requests_pending{gateway="shop",route="(1.1)",target="pod",target_id="ab12"} 2"#,
+        r#"vamp_instance_ejected{gateway="shop",route="(1.1)",target="pod",target_id="ab12"} 1"#,
+        r#"vamp_instance_ejections_total{gateway="shop",route="(1.1)",target="pod",target_id="ab12"} 3"#,
+        r"vamp_target_connections_idle 5",
+        r"vamp_spans_dropped_total 8",
         r#"vamp_request_bytes_total{gateway="shop",route="(1.1)"} 300"#,
         r#"vamp_response_bytes_total{gateway="shop",route="(1.1)"} 3000"#,
         r#"vamp_retries_total{gateway="shop",route="(1.1)"} 2"#,

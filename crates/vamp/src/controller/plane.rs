@@ -82,7 +82,10 @@ impl api::DataPlane for AgentsPlane {
             name: target.name,
             address: target.address.to_string(),
             up: target.up,
+            ejected: target.ejected,
+            ejections: target.ejections,
             in_flight: target.in_flight.into(),
+            pending: target.pending.into(),
         });
         targets.collect()
     }

@@ -111,9 +111,24 @@ impl api::DataPlane for DataPlane {
             name: target.name,
             address: target.address.to_string(),
             up: target.up,
+            ejected: target.condition == proxy::TargetCondition::Ejected,
+            ejections: target.ejections,
             in_flight: target.in_flight.into(),
+            pending: target.pending.into(),
         });
         targets.collect()
+    }
+
+    fn budgets(&self) -> Vec<telemetry::GatewayGauge> {
+        crate::process::budgets(&self.0)
+    }
+
+    fn spans_dropped(&self) -> Option<u64> {
+        self.0.spans_dropped()
+    }
+
+    fn idle_connections(&self) -> Option<u64> {
+        u64::try_from(self.0.idle_connections()).ok()
     }
 
     fn recent(&self, gateway: &GatewayName) -> Option<Vec<api::RecentRequest>> {

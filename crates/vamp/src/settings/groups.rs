@@ -100,6 +100,18 @@ pub(crate) struct ProxySettings {
     /// File that gets one JSON line for each request; `-` for standard output
     #[arg(long, env = "VAMP_ACCESS_LOG", value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
+    /// Share of the requests that the access log gets; those that failed come on top
+    #[arg(long, env = "VAMP_ACCESS_LOG_SAMPLE", default_value = "100%", value_name = "PERCENT", value_parser = percent)]
+    pub(crate) access_log_sample: Percent,
+    /// Whether the proxy only passes W3C Trace Context on, or takes part in traces and begins them where there are none
+    #[arg(long, env = "VAMP_TRACE_CONTEXT", default_value = "pass", value_parser = ["pass", "create"], value_name = "MODE")]
+    pub(crate) trace_context: String,
+    /// Share of the traces begun here that are sampled
+    #[arg(long, env = "VAMP_TRACE_SAMPLE", default_value = "1%", value_name = "PERCENT", value_parser = percent)]
+    pub(crate) trace_sample: Percent,
+    /// OpenTelemetry collector that gets spans of sampled traces and all metrics by OTLP over HTTP, for example http://collector:4318
+    #[arg(long, env = "VAMP_OTLP_ENDPOINT", value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<otlp::Endpoint>,
     #[command(flatten)]
     pub(crate) care: CareSettings,
     /// How long requests under way may take to finish when the proxy stops
