@@ -22,7 +22,9 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_
 use opentelemetry_proto::tonic::trace::v1::Span;
 use otlp::{Endpoint, Settings};
 use prost::Message;
-use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use testkit::eventually;
 
 #[derive(Default)]
@@ -140,6 +142,7 @@ impl World {
                 name: "pod-1".into(),
                 address: TargetAddress::Socket(target.address()),
                 kind: TargetKind::Instance,
+                protocol: TargetProtocol::default(),
             }],
         };
         let name = GatewayName::parse("shop").unwrap();

@@ -12,7 +12,9 @@ use model::gateway::{Balance, Sticky};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use proxy::{Proxy, Settings};
-use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use telemetry::Telemetry;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,6 +77,7 @@ fn route(path: &str, weight: u16, condition: Option<Condition>, port: u16) -> Re
             name: path.into(),
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             kind: TargetKind::Instance,
+            protocol: TargetProtocol::default(),
         }],
     })
 }

@@ -9,6 +9,7 @@ use tokio::task::coop::consume_budget;
 
 use crate::exchange::{self, Next};
 use crate::h1::head::{Bounds, Progress};
+use crate::h2::guard::PREFACE;
 use crate::listener::Listener;
 use crate::meter::Meter;
 use crate::reply::Own;
@@ -80,18 +81,23 @@ impl Drop for Client {
     }
 }
 
-/// Serves a client until one side has enough.
-pub(crate) async fn serve(client: &Client) {
+/// Serves a client until one side has enough. What is answered are the first bytes of a client that speaks HTTP/2.
+pub(crate) async fn serve(client: &Client) -> Option<Vec<u8>> {
     let mut left_over = None;
     let mut first = true;
     loop {
         let (mut scratch, started) = match next_head(client, left_over.take(), first).await {
-            Ok(head) => head,
-            Err(None) => return,
+            Ok(Head::Http1(scratch, started)) => (scratch, started),
+            Ok(Head::Http2(scratch)) => {
+                let bytes = scratch.unread().to_vec();
+                client.worker.give_back(scratch);
+                return Some(bytes);
+            }
+            Err(None) => return None,
             Err(Some(own)) => {
                 Box::pin(exchange::refuse_head(client, own)).await;
                 Box::pin(linger(client)).await;
-                return;
+                return None;
             }
         };
         first = false;
@@ -104,14 +110,21 @@ pub(crate) async fn serve(client: &Client) {
             Next::Linger => {
                 client.worker.give_back(scratch);
                 Box::pin(linger(client)).await;
-                return;
+                return None;
             }
             Next::Close => {
                 client.worker.give_back(scratch);
-                return;
+                return None;
             }
         }
     }
+}
+
+/// What a client begins with.
+enum Head {
+    Http1(Box<Scratch>, Instant),
+    /// The preface of HTTP/2.
+    Http2(Box<Scratch>),
 }
 
 /// Reads the next head. `Err(None)`: the connection ended between requests.
@@ -119,7 +132,7 @@ async fn next_head(
     client: &Client,
     left_over: Option<Box<Scratch>>,
     first: bool,
-) -> Result<(Box<Scratch>, Instant), Option<Own>> {
+) -> Result<Head, Option<Own>> {
     let limits = &client.worker.shared.settings.limits;
     let bounds = Bounds { head: limits.head_bytes, target: limits.target_bytes, fields: limits.fields };
     client.watch.set(if first { limits.head_timeout } else { limits.keep_alive_timeout });
@@ -133,10 +146,19 @@ async fn next_head(
     }
     let mut seen = 0;
     loop {
+        if first && scratch.unread().starts_with(b"PRI") {
+            let known = scratch.unread().len().min(PREFACE.len());
+            if scratch.unread()[..known] != PREFACE[..known] {
+                return Err(Some(Own::bad_request("malformed preface of HTTP/2")));
+            }
+            if known == PREFACE.len() {
+                return Ok(Head::Http2(scratch));
+            }
+        }
         // A head that trickles in is parsed again only when a line was completed: work stays in proportion to lines.
         if seen == 0 || scratch.unread()[seen..].contains(&b'\n') {
             match scratch.parse(bounds) {
-                Ok(Progress::Complete) => return Ok((scratch, started)),
+                Ok(Progress::Complete) => return Ok(Head::Http1(scratch, started)),
                 Ok(Progress::Partial) => {}
                 Err(refusal) => return Err(Some(refusal.into())),
             }
@@ -180,7 +202,7 @@ async fn first_bytes(client: &Client, first: bool) -> Option<Box<Scratch>> {
 
 /// Closes after the client has had a chance to read the answer: closing with unread input would make the kernel reset
 /// the connection, and the answer might be lost (RFC 9112, 9.6).
-async fn linger(client: &Client) {
+pub(crate) async fn linger(client: &Client) {
     const PATIENCE: Duration = Duration::from_secs(2);
     const PLENTY: usize = 1024 * 1024;
     client.stream.shutdown_write();

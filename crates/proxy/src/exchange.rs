@@ -27,6 +27,7 @@ use crate::forward::{self, Onward};
 use crate::h1::chunked::size_line;
 use crate::h1::framing::{self, Body};
 use crate::h1::head::Request;
+use crate::h2::onward::Attempt;
 use crate::plan::{Plan, find};
 use crate::relay::Incoming;
 use crate::reply::Own;
@@ -70,7 +71,8 @@ pub(crate) async fn run(client: &Client, scratch: &mut Scratch, started: Instant
 
 async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> Next {
     let limits = &client.worker.shared.settings.limits;
-    let Scratch { inbox, have, used, spill, request, response, out, head: head_out, failed } = scratch;
+    let Scratch { inbox, have, used, spill, request, response, out, head: head_out, reply, failed, .. } =
+        scratch;
     failed.clear();
     let (head, tail) = inbox[..*have].split_at_mut(request.len);
     let head: &[u8] = head;
@@ -119,6 +121,33 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                 Err(own) => break own,
             },
         };
+        if plan.served.target(chosen).http2 {
+            let attempt = Attempt {
+                client,
+                request,
+                head,
+                accepted: &accepted,
+                view: &view,
+                first: &tail[first.payload.clone()],
+                rest: &tail[first.consumed..],
+                debug,
+                fresh,
+                body: &mut body,
+                spill: &mut *spill,
+                response: &mut *response,
+                reply: &mut *reply,
+                out: &mut *out,
+                head_out: &mut *head_out,
+                failed: &mut *failed,
+            };
+            match Box::pin(attempt.make(&mut plan, facts)).await {
+                Ok(Some(next)) => return next,
+                Ok(None) => fresh = true,
+                Err(own) => break own,
+            }
+            continue;
+        }
+
         let address = plan.served.target(chosen).address;
 
         // A connection.

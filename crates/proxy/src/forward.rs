@@ -285,7 +285,7 @@ fn is_canonical(length: &[u8]) -> bool {
     length == b"0" || !length.starts_with(b"0")
 }
 
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     for part in [name.as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }

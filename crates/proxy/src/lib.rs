@@ -31,6 +31,7 @@ mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod h1;
+mod h2;
 mod health;
 mod listener;
 mod maintenance;

@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::connection::{self, Client};
+use crate::h2;
 use crate::meter::Meter;
 use crate::reply::Own;
 use crate::sockets::Sockets;
@@ -247,7 +248,11 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
                     if listener.is_tcp() {
                         tokio::task::spawn_local(async move { tcp::serve(&client).await });
                     } else {
-                        tokio::task::spawn_local(async move { connection::serve(&client).await });
+                        tokio::task::spawn_local(async move {
+                            if let Some(first) = connection::serve(&client).await {
+                                Box::pin(h2::server::serve(client, first)).await;
+                            }
+                        });
                     }
                 }
                 Err(Errno::AGAIN) => {

@@ -102,7 +102,8 @@ impl Plan {
             replayable: broken.replayable,
             timed_out: broken.timed_out,
             reused,
-            idempotent: is_idempotent(method),
+            // What was not begun can be sent again whatever it is.
+            idempotent: broken.refused || is_idempotent(method),
         });
         match self.after(client, facts, fault, false) {
             // The target closed an idle connection just when it was taken up again.
@@ -192,6 +193,8 @@ pub(crate) struct Broken {
     /// Everything that was sent can be sent again.
     pub(crate) replayable: bool,
     pub(crate) timed_out: bool,
+    /// The target said that it did not begin with it.
+    pub(crate) refused: bool,
 }
 
 /// The gateway that serves this request. A port may have become one of a tcp gateway while clients of the http gateway that

@@ -29,6 +29,7 @@ impl Own {
     pub(crate) const BODY_TIMEOUT: Self = Self::new(408, "timeout", "the request body took too long");
     pub(crate) const CLOSED: Self =
         Self::new(502, "bad_response", "the target closed the connection without an answer");
+    pub(crate) const RESET: Self = Self::new(502, "bad_response", "the target gave up the request");
     pub(crate) const HEAD_TOO_LARGE: Self = Self::new(431, "bad_request", "request head too large");
     pub(crate) const LOOP: Self = Self::new(508, "loop", "the request passed too many gateways");
     pub(crate) const OVERLOAD: Self = Self::new(503, "overload", "too many connections");
@@ -89,6 +90,7 @@ fn phrase(status: u16) -> &'static str {
         408 => "Request Timeout",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        501 => "Not Implemented",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

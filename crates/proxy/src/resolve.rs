@@ -193,7 +193,7 @@ fn fnv(text: &str) -> u32 {
 mod tests {
     use super::*;
     use model::name::RoutePath;
-    use routing::config::{RouteConfig, TargetKind};
+    use routing::config::{RouteConfig, TargetKind, TargetProtocol};
 
     fn config(hosts: &[&str]) -> RoutingConfig {
         let targets = hosts.iter().map(|host| TargetConfig {
@@ -201,6 +201,7 @@ mod tests {
             name: (*host).to_owned(),
             address: TargetAddress::Name { host: (*host).to_owned(), port: 80 },
             kind: TargetKind::External,
+            protocol: TargetProtocol::default(),
         });
         let name = GatewayName::parse("shop").unwrap();
         let gateway = GatewayConfig {

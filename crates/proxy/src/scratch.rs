@@ -19,6 +19,10 @@ pub(crate) struct Scratch {
     pub(crate) out: Vec<u8>,
     /// The response head as it is sent to the client.
     pub(crate) head: Vec<u8>,
+    /// The request head, when it came over HTTP/2.
+    pub(crate) lines: Vec<u8>,
+    /// The response head, when it came over HTTP/2.
+    pub(crate) reply: Vec<u8>,
     /// Targets of the route that failed for this request.
     pub(crate) failed: Vec<usize>,
 }
@@ -37,6 +41,8 @@ impl Default for Scratch {
             response: Response::default(),
             out: Vec::new(),
             head: Vec::new(),
+            lines: Vec::new(),
+            reply: Vec::new(),
             failed: Vec::new(),
         }
     }
@@ -90,7 +96,7 @@ impl Scratch {
             self.inbox.truncate(INBOX);
             self.inbox.shrink_to_fit();
         }
-        for buffer in [&mut self.spill, &mut self.out, &mut self.head] {
+        for buffer in [&mut self.spill, &mut self.out, &mut self.head, &mut self.lines, &mut self.reply] {
             buffer.clear();
             buffer.shrink_to(4 * INBOX);
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use model::name::GatewayName;
 use model::port::Protocol;
-use routing::config::{TargetAddress, TargetKind};
+use routing::config::{TargetAddress, TargetKind, TargetProtocol};
 use routing::decide::{Chosen, Reason};
 use routing::table::{Gateway, RoutingTable, Target};
 
@@ -45,6 +45,8 @@ pub(crate) struct ServedRoute {
 pub(crate) struct ServedTarget {
     pub(crate) meter: Meter,
     pub(crate) address: SocketAddr,
+    /// It speaks HTTP/2.
+    pub(crate) http2: bool,
     pub(crate) health: Arc<Health>,
 }
 
@@ -125,6 +127,7 @@ impl Served {
                     .map(|(target, health)| ServedTarget {
                         meter: meters.target(&name, &config.path, &target.config),
                         address: socket(&target.config.address),
+                        http2: target.config.protocol == TargetProtocol::Http2,
                         health,
                     })
                     .collect(),

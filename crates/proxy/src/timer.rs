@@ -38,7 +38,11 @@ struct Entry {
     index: Cell<usize>,
     /// The listener that the connection came from.
     group: u64,
+    /// Of one exchange among several on a connection; not a connection of its own.
+    part: bool,
     at: Cell<u64>,
+    /// No deadline is later than this.
+    limit: Cell<u64>,
     /// When the connection wants to be woken to look at its peer; not a deadline.
     look: Cell<u64>,
     /// Waiting for a next request: nothing is lost when the connection is closed.
@@ -72,6 +76,15 @@ impl Sweeper {
 
     /// Registers a connection.
     pub(crate) fn watch(self: &Rc<Self>, group: u64) -> Watch {
+        self.register(group, false)
+    }
+
+    /// Registers one of several exchanges on a connection that has a watch of its own.
+    pub(crate) fn watch_part(self: &Rc<Self>, group: u64) -> Watch {
+        self.register(group, true)
+    }
+
+    fn register(self: &Rc<Self>, group: u64, part: bool) -> Watch {
         let mut entries = self.entries.borrow_mut();
         if entries.is_empty() {
             // The clock stands still while nobody needs it.
@@ -81,7 +94,9 @@ impl Sweeper {
         let entry = Rc::new(Entry {
             index: Cell::new(entries.len()),
             group,
+            part,
             at: Cell::new(NEVER),
+            limit: Cell::new(NEVER),
             look: Cell::new(NEVER),
             idle: Cell::new(false),
             retiring: Cell::new(false),
@@ -127,7 +142,7 @@ impl Sweeper {
 
     /// Connections now open.
     pub(crate) fn open(&self) -> usize {
-        self.entries.borrow().len()
+        self.entries.borrow().iter().filter(|entry| !entry.part).count()
     }
 
     fn later(&self, after: Duration) -> u64 {
@@ -153,7 +168,22 @@ impl Sweeper {
 impl Watch {
     /// Sets the deadline.
     pub(crate) fn set(&self, after: Duration) {
-        self.entry.at.set(self.sweeper.later(after));
+        self.entry.at.set(self.sweeper.later(after).min(self.entry.limit.get()));
+    }
+
+    /// Bounds all deadlines from now on.
+    pub(crate) fn limit(&self, after: Duration) {
+        self.entry.limit.set(self.sweeper.later(after));
+    }
+
+    /// True when the bound of all deadlines has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.entry.limit.get() <= self.sweeper.now.get()
+    }
+
+    /// Milliseconds of the coarse clock that deadlines are kept in.
+    pub(crate) fn now(&self) -> u64 {
+        self.sweeper.now.get()
     }
 
     /// Has the task woken once that time has passed, to look at something. Every look must be taken

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
 use crate::h1::head::Request;
+use crate::h2::links::Links;
 use crate::health::Care;
 use crate::listener::{Key, Listener};
 use crate::recent::Recent;
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) pool: Pool,
+    pub(crate) links: Links,
     pub(crate) sweeper: Rc<Sweeper>,
     pub(crate) dice: RefCell<Chance>,
     table: RefCell<Arc<Table>>,
@@ -86,6 +88,7 @@ impl Worker {
             index,
             buffers: Rc::default(),
             pool: Pool::new(limits.pool_size, limits.pool_idle_timeout),
+            links: Links::new(limits.pool_idle_timeout),
             sweeper: Sweeper::new(Arc::clone(&shared.leaving)),
             dice: RefCell::new(Chance::new()),
             table: RefCell::default(),
@@ -171,7 +174,7 @@ impl Worker {
         if let Some(count) = self.shared.idle.get(self.index) {
             count.store(idle, Relaxed);
         }
-        idle > 0
+        self.links.sweep() | (idle > 0)
     }
 
     async fn drain(&self, deadline: Duration) -> usize {
@@ -209,6 +212,8 @@ pub(crate) fn run(
                     for listener in worker.install(&table, add, remove) {
                         listener.ended().await;
                     }
+                    // Streams that were opened before are written by the tasks of their connections, which are ahead in the queue.
+                    tokio::task::yield_now().await;
                     // Every decision that is not yet sent is looked at again, because the generation changed; what was sent before
                     // this line was sent before the answer. A vanished receiver does not need it.
                     let _ = done.send(());
@@ -221,6 +226,7 @@ pub(crate) fn run(
                 Message::Drain { deadline, done } => {
                     let cut = worker.drain(deadline).await;
                     worker.pool.clear();
+                    worker.links.clear();
                     let _ = done.send(cut);
                     return;
                 }

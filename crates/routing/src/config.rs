@@ -73,6 +73,36 @@ pub struct TargetConfig {
     pub address: TargetAddress,
     /// What it is.
     pub kind: TargetKind,
+    /// What it speaks, behind an http gateway.
+    #[serde(default, skip_serializing_if = "TargetProtocol::is_default")]
+    pub protocol: TargetProtocol,
+}
+
+/// What a target speaks, behind an http gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, known beforehand (`h2c`); gRPC is spoken over it.
+    Http2,
+}
+
+impl TargetProtocol {
+    /// What the `appProtocol` or the name of a port says (Kubernetes: `kubernetes.io/h2c`; by convention `grpc`, `h2c` and
+    /// `http2`, alone or before a hyphen). Anything else is HTTP/1.1.
+    pub fn of_hint(hint: Option<&str>) -> Self {
+        let hint = hint.unwrap_or_default();
+        let hint = hint.strip_prefix("kubernetes.io/").unwrap_or(hint);
+        let first = hint.split('-').next().unwrap_or_default();
+        let http2 = ["h2c", "grpc", "http2"].iter().any(|word| first.eq_ignore_ascii_case(word));
+        if http2 { Self::Http2 } else { Self::Http1 }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Address of a target.
@@ -100,4 +130,38 @@ pub enum TargetKind {
     External,
     /// Another gateway of this environment, reached through its listener (section 17).
     Gateway,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_say_what_is_spoken() {
+        for (hint, protocol) in [
+            (None, TargetProtocol::Http1),
+            (Some(""), TargetProtocol::Http1),
+            (Some("http"), TargetProtocol::Http1),
+            (Some("https"), TargetProtocol::Http1),
+            (Some("h2c"), TargetProtocol::Http2),
+            (Some("grpc"), TargetProtocol::Http2),
+            (Some("GRPC"), TargetProtocol::Http2),
+            (Some("http2"), TargetProtocol::Http2),
+            (Some("grpc-api"), TargetProtocol::Http2),
+            (Some("h2c-web"), TargetProtocol::Http2),
+            (Some("kubernetes.io/h2c"), TargetProtocol::Http2),
+            (Some("grpcweb"), TargetProtocol::Http1),
+            (Some("web-grpc"), TargetProtocol::Http1),
+        ] {
+            assert_eq!(TargetProtocol::of_hint(hint), protocol, "{hint:?}");
+        }
+    }
+
+    #[test]
+    fn tables_without_protocols_are_read() {
+        let text = r#"{"id":"a","name":"b","address":{"socket":"127.0.0.1:1"},"kind":"instance"}"#;
+        let target: TargetConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(target.protocol, TargetProtocol::Http1);
+        assert_eq!(serde_json::to_string(&target).unwrap(), text);
+    }
 }

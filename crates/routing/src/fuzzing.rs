@@ -10,7 +10,9 @@ use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use model::rewrite::Rewrite;
 
-use crate::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use crate::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use crate::decide::{Dice, Reason, decide, rewrite};
 use crate::request::{Fields, RequestHead};
 use crate::table::RoutingTable;
@@ -97,6 +99,7 @@ fn takes_condition(
             name: path.into(),
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
+            protocol: TargetProtocol::default(),
         }],
     };
     let gateway = GatewayConfig {

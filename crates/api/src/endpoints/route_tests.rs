@@ -14,7 +14,9 @@ use model::gateway::Balance;
 use model::name::{GatewayName, RoutePath};
 use model::percent::Percent;
 use model::port::Protocol;
-use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use routing::decide::{Decision, Dice, Reason, decide, decide_connection, rewrite};
 use routing::request::RequestHead;
 use routing::table::{Gateway, RoutingTable, Target};
@@ -274,6 +276,7 @@ impl Trial {
             name: "any".into(),
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
+            protocol: TargetProtocol::default(),
         };
         let route = RouteConfig {
             path: RoutePath::parse("any").ok()?,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use model::instance::{Instance, InstanceKind, Observation};
 use model::selector::{Candidate, Group, Selector, group};
-use routing::config::{TargetAddress, TargetConfig, TargetKind};
+use routing::config::{TargetAddress, TargetConfig, TargetKind, TargetProtocol};
 
 use super::targets;
 
@@ -341,6 +341,7 @@ fn member(candidate: Candidate, instance: &Instance) -> Member {
         name: instance.name.clone(),
         address: TargetAddress::Socket(address),
         kind: TargetKind::Instance,
+        protocol: TargetProtocol::of_hint(candidate.app_protocol.as_deref()),
     });
     let sources = if candidate.captures.len() < 2 {
         BTreeMap::new()

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use model::gateway::{External, external};
 use model::name::{GatewayName, RoutePath};
-use routing::config::{TargetAddress, TargetConfig, TargetKind};
+use routing::config::{TargetAddress, TargetConfig, TargetKind, TargetProtocol};
 use sha2::{Digest, Sha256};
 
 use super::Rules;
@@ -30,7 +30,13 @@ fn outside(text: &str, address: External) -> TargetConfig {
         External::Ip { ip, port } => TargetAddress::Socket(SocketAddr::new(ip, port)),
         External::Name { host, port } => TargetAddress::Name { host, port },
     };
-    TargetConfig { id: id(text, ""), name: text.to_owned(), address, kind: TargetKind::External }
+    TargetConfig {
+        id: id(text, ""),
+        name: text.to_owned(),
+        address,
+        kind: TargetKind::External,
+        protocol: TargetProtocol::default(),
+    }
 }
 
 /// Another gateway is reached through its listener (section 17).
@@ -43,6 +49,7 @@ fn chained(path: &RoutePath, state: &State, rules: &Rules) -> Option<TargetConfi
         name: name.as_str().to_owned(),
         address: TargetAddress::Socket(address),
         kind: TargetKind::Gateway,
+        protocol: TargetProtocol::default(),
     })
 }
 

@@ -43,7 +43,7 @@ impl Selector {
                     container: container.name.clone(),
                     port: port.number,
                     captures: captures.into_iter().collect(),
-                    app_protocol: port.app_protocol.clone(),
+                    app_protocol: port.app_protocol.clone().or_else(|| port.name.clone()),
                 });
             }
         }

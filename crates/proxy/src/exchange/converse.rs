@@ -382,7 +382,7 @@ impl Conversation<'_> {
     }
 
     fn broken(&self, own: Own, silent: bool, up: &Progress) -> Broken {
-        Broken { own, silent, replayable: !up.started.get(), timed_out: false }
+        Broken { own, silent, replayable: !up.started.get(), timed_out: false, refused: false }
     }
 }
 

@@ -188,7 +188,7 @@ fn allowed_trailers(section: &[u8]) -> Result<Vec<u8>, BadChunk> {
 }
 
 /// RFC 9110, 6.5.1: framing, routing, authentication, request modifiers and response control data.
-fn is_forbidden(name: &str) -> bool {
+pub(crate) fn is_forbidden(name: &str) -> bool {
     const NAMES: [&str; 26] = [
         "authorization",
         "cache-control",

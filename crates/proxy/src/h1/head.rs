@@ -248,6 +248,25 @@ impl Request {
         self.fields.fill(buffer, line_end, self.len, parsed.headers)
     }
 
+    /// Starts a head that comes from another version of HTTP, in the same form as one that was read: lines in a buffer.
+    pub(crate) fn begin(&mut self, buffer: &mut Vec<u8>, method: &str, target: &str) {
+        buffer.clear();
+        buffer.extend_from_slice(method.as_bytes());
+        buffer.push(b' ');
+        buffer.extend_from_slice(target.as_bytes());
+        buffer.extend_from_slice(b" HTTP/1.1\r\n");
+        self.method = Span::new(0, method.len());
+        self.target = Span::new(method.len() + 1, method.len() + 1 + target.len());
+        self.version = Version::Http11;
+        self.fields.clear();
+    }
+
+    /// Ends such a head.
+    pub(crate) fn end(&mut self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(b"\r\n");
+        self.len = buffer.len();
+    }
+
     /// True when the client asked for, or by version expects, more requests on this connection.
     pub(crate) fn keeps_alive(&self) -> bool {
         match self.version {
@@ -258,6 +277,24 @@ impl Request {
 }
 
 impl Response {
+    /// Starts a head that comes from another version of HTTP.
+    pub(crate) fn begin(&mut self, buffer: &mut Vec<u8>, status: u16, reason: &str) {
+        buffer.clear();
+        buffer.extend_from_slice(format!("HTTP/1.1 {status} ").as_bytes());
+        self.reason = Span::new(buffer.len(), buffer.len() + reason.len());
+        buffer.extend_from_slice(reason.as_bytes());
+        buffer.extend_from_slice(b"\r\n");
+        self.status = status;
+        self.version = Version::Http11;
+        self.fields.clear();
+    }
+
+    /// Ends such a head.
+    pub(crate) fn end(&mut self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(b"\r\n");
+        self.len = buffer.len();
+    }
+
     /// Reads a head from the start of `buffer`.
     pub(crate) fn parse(&mut self, buffer: &[u8], bounds: Bounds) -> Result<Progress, Refusal> {
         const BAD: u16 = 502;
@@ -313,8 +350,7 @@ impl Fields {
         headers: &[httparse::Header<'_>],
     ) -> Result<Progress, Refusal> {
         const ENDING: Refusal = Refusal::bad("every line of a head must end with CRLF");
-        self.list.clear();
-        self.connection = Connection::default();
+        self.clear();
         let crlf = |at: usize| buffer.get(at..at + 2) == Some(b"\r\n");
         if !crlf(first_line_end) {
             return Err(ENDING);
@@ -348,12 +384,35 @@ impl Fields {
             }
             let known = Name::lookup(header.name);
             if known == Name::Connection {
-                self.connection.read(value.of(buffer))?;
+                self.connection.read(value.of(buffer));
             }
             self.list.push(Field { known, name, value, line: Span::new(at, line_end + 2) });
             at = line_end + 2;
         }
         if crlf(at) && at + 2 == head_end { Ok(Progress::Complete) } else { Err(ENDING) }
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.connection = Connection::default();
+    }
+
+    /// Appends a field line to a head in the making. Name and value must be free of CR, LF and NUL.
+    pub(crate) fn push(&mut self, buffer: &mut Vec<u8>, name: &str, value: &[u8]) {
+        let at = buffer.len();
+        buffer.extend_from_slice(name.as_bytes());
+        buffer.extend_from_slice(b": ");
+        let start = buffer.len();
+        buffer.extend_from_slice(value);
+        let end = buffer.len();
+        buffer.extend_from_slice(b"\r\n");
+        let known = Name::lookup(name);
+        if known == Name::Connection {
+            self.connection.read(value);
+        }
+        let line = Span::new(at, buffer.len());
+        let name = Span::new(at, at + name.len());
+        self.list.push(Field { known, name, value: Span::new(start, end), line });
     }
 
     /// Fields of that meaning, in order.
@@ -408,7 +467,7 @@ impl Fields {
 }
 
 impl Connection {
-    fn read(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn read(&mut self, value: &[u8]) {
         for token in tokens(value) {
             if token.eq_ignore_ascii_case(b"close") {
                 self.close = true;
@@ -420,7 +479,6 @@ impl Connection {
                 self.nominates = true;
             }
         }
-        Ok(())
     }
 }
 

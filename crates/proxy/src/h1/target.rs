@@ -75,7 +75,7 @@ fn host<'a>(request: &Request, buffer: &'a [u8]) -> Result<&'a str, Refusal> {
 }
 
 /// `host[:port]`, `ip[:port]` or `[ipv6][:port]`; no user information, not empty.
-fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let Some((address, port)) = rest.split_once(']') else { return false };
@@ -104,7 +104,7 @@ fn is_authority(text: &str) -> bool {
         && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
-fn same_authority(left: &str, right: &str) -> bool {
+pub(crate) fn same_authority(left: &str, right: &str) -> bool {
     let without_default = |text: &str| text.strip_suffix(":80").unwrap_or(text).len();
     left[..without_default(left)].eq_ignore_ascii_case(&right[..without_default(right)])
 }

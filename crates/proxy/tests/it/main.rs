@@ -10,6 +10,7 @@ mod departures;
 mod differential;
 mod fairness;
 mod fuzz;
+mod h2;
 mod handover;
 mod hostile;
 mod memory;

@@ -77,6 +77,10 @@ impl Drop for Process {
     }
 }
 
+/// What a client of HTTP/2 says first.
+const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &str = "\0\0\0\u{4}\0\0\0\0\0";
+
 /// Peers of each kind at once.
 const PEERS: usize = 400;
 
@@ -115,6 +119,7 @@ async fn attacks_take_a_bounded_share_each() {
                 "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n".repeat(300),
                 160,
             ),
+            ("HTTP/2 connections that ask nothing", format!("{PREFACE}{SETTINGS}"), 64),
         ] {
             let mut peers: Vec<TcpStream> = (0..PEERS).map(|_| process.connect()).collect();
             for peer in &mut peers {

@@ -11,7 +11,9 @@ use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use model::rewrite::Rewrite;
 use proxy::{Applied, Limits, Proxy, Settings};
-use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use telemetry::Telemetry;
 use testkit::wire::Wire;
 
@@ -129,6 +131,7 @@ pub(crate) fn target(address: SocketAddr, kind: TargetKind) -> TargetConfig {
         name: format!("pod-{}", address.port()),
         address: TargetAddress::Socket(address),
         kind,
+        protocol: TargetProtocol::default(),
     }
 }
 

@@ -8,7 +8,9 @@ use model::gateway::{Balance, Sticky};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use model::rewrite::Rewrite;
-use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind};
+use routing::config::{
+    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
+};
 use routing::decide::{Chosen, Decision, Dice, decide};
 use routing::request::RequestHead;
 use routing::table::{Gateway, RoutingTable, TargetState};
@@ -57,6 +59,7 @@ pub(crate) fn target(path: &str, index: usize) -> TargetConfig {
         name: format!("{path}-{index}"),
         address: TargetAddress::Socket(address),
         kind: TargetKind::Instance,
+        protocol: TargetProtocol::default(),
     }
 }
 

@@ -51,7 +51,7 @@ async fn request_lines() {
             passed("\r\nGET /x HTTP/1.1\r\nHost: shop.test\r\n\r\n", &["GET /x HTTP/1.1|Host: shop.test"]),
         ),
         ("TLS", refused("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n", 400)),
-        ("HTTP/2 with prior knowledge to HTTP/1.1", refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)),
+        ("a preface of HTTP/2 that goes wrong", refused("PRI * HTTP/2.0\r\n\r\nMS\r\n\r\n", 400)),
         (
             "HTTP/1.0",
             passed_last("GET /x HTTP/1.0\r\nHost: shop.test\r\n\r\n", &["GET /x HTTP/1.1|Host: shop.test"]),

@@ -1,0 +1,295 @@
+//! One request of an HTTP/2 client: the same steps as over HTTP/1.1 ([`crate::exchange`]), to targets of both kinds.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{HeaderValue, TE};
+
+use super::body::Inflow;
+use super::server::State;
+use super::talk::{Front, Heads, Onto, Talk, unsent, within};
+use super::{grpc, head, websocket};
+use crate::accept::{Lines, accept, show, view, wants_debug};
+use crate::busy::Busy;
+use crate::connection::Client;
+use crate::dial::is_own_fault;
+use crate::facts::Facts;
+use crate::forward::{self, Onward};
+use crate::h1::framing::Body;
+use crate::h1::head::Bounds;
+use crate::plan::{Plan, find};
+use crate::reply::Own;
+use crate::scratch::Scratch;
+use crate::stream::Stream;
+use crate::timer::Watch;
+use routing::decide::rewrite;
+
+/// Serves one stream.
+pub(crate) async fn serve(
+    client: &Rc<Client>,
+    state: &State,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let mut facts = Facts::new(Instant::now());
+    let mut scratch = client.worker.scratch();
+    let watch = client.worker.sweeper.watch_part(client.listener.group());
+    let mut front = Front::Framed(respond);
+    let whole = exchange(client, &watch, &mut scratch, request, &mut front, &mut facts).await;
+    if whole {
+        state.completed();
+    }
+    facts.record(client, Some(&scratch.request), &scratch.lines);
+    client.worker.give_back(scratch);
+}
+
+/// True when the client got a whole answer.
+async fn exchange(
+    client: &Rc<Client>,
+    watch: &Watch,
+    scratch: &mut Scratch,
+    request: http::Request<RecvStream>,
+    front: &mut Front<'_>,
+    facts: &mut Facts,
+) -> bool {
+    let limits = &client.worker.shared.settings.limits;
+    let Scratch { request: head, lines, response, reply, out, head: head_out, failed, .. } = scratch;
+    failed.clear();
+    let (parts, mut recv) = request.into_parts();
+    let bounds = Bounds { head: limits.head_bytes, target: limits.target_bytes, fields: limits.fields };
+    let key = || websocket::key(&mut *client.worker.dice.borrow_mut());
+    if let Err(refusal) = head::request(head, lines, &parts, bounds, key) {
+        head.end(lines);
+        facts.served = client.listener.gateway(&client.worker, "");
+        return answer(front, facts, refusal.into(), false, false, b"");
+    }
+    facts.received = lines.len() as u64;
+    let (head, lines) = (&*head, lines.as_slice());
+    let call = grpc::is_call(head, lines);
+    let ended = recv.is_end_stream();
+    let framing = |request: &_, lines: &_| head::request_framing(request, lines, ended);
+    let accepted = match accept(head, lines, limits.hops, framing) {
+        Ok(accepted) => accepted,
+        Err(own) => {
+            facts.served = client.listener.gateway(&client.worker, "");
+            return answer(front, facts, own, parts.method == http::Method::HEAD, call, b"");
+        }
+    };
+    let identity = &accepted.identity;
+    let bare = identity.method == "HEAD";
+    if call && let Some(timeout) = parts.headers.get("grpc-timeout") {
+        let timeout = grpc::timeout(timeout.as_bytes()).unwrap_or(Duration::MAX);
+        watch.limit(timeout);
+    }
+    let served = match find(client, identity.host) {
+        Ok(served) => served,
+        Err(own) => return answer(front, facts, own, bare, call, b""),
+    };
+    let fields = Lines { request: head, buffer: lines };
+    let view = view(client, &served, identity, &fields);
+    let debug = wants_debug(client, &view, &fields);
+    show(client, &served, &view, &fields);
+    facts.trace = client.worker.take_part(head, lines).map(Box::new);
+    let asks_for_trailers = parts.headers.contains_key(TE);
+    let mut plan = Plan::make(client, served, &view);
+    let mut fresh = false;
+
+    // What is there of the body already goes out with the head, and can go out again.
+    let mut first = None;
+    if accepted.body != Body::Empty {
+        let ready = poll_fn(|context| Poll::Ready(recv.poll_data(context))).await;
+        if let Poll::Ready(Some(Ok(data))) = ready {
+            first = Some(data);
+        }
+    }
+    let mut source = Inflow::Framed { recv, first: None, touched: false };
+
+    let own = loop {
+        facts.follow(&plan);
+        let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
+        let (chosen, _busy) = match Busy::try_new(&client.worker, &plan.served, chosen) {
+            Some(busy) => (chosen, busy),
+            None => match Box::pin(plan.room(&client.worker, failed, facts)).await {
+                Ok(busy) => (busy.chosen(), busy),
+                Err(own) => break own,
+            },
+        };
+        let target = plan.served.target(chosen);
+        let (address, http2) = (target.address, target.http2);
+
+        // A connection.
+        let mut ticket = None;
+        let mut stream = None;
+        let mut reused = false;
+        if !http2 && !fresh {
+            stream = client.worker.pool.take(address);
+            reused = stream.is_some();
+        }
+        if stream.is_none() {
+            let asked = Instant::now();
+            let patience = facts.attempts.patience(asked, limits.connect_timeout, limits.into());
+            let connected = if http2 {
+                let took = Box::pin(within(watch, patience, client.worker.links.take(address, fresh))).await;
+                took.map(|taken| {
+                    reused = taken.reused && !fresh;
+                    ticket = Some(taken);
+                })
+            } else {
+                let connected = Box::pin(within(watch, patience, Stream::connect(address))).await;
+                connected.map(|connected| stream = Some(connected))
+            };
+            if let Err(failure) = connected {
+                let timed_out = failure.is_none();
+                if !failure.is_some_and(|error| is_own_fault(&error)) {
+                    plan.served.refused(chosen);
+                }
+                if watch.is_over() {
+                    break Own::RESPONSE_TIMEOUT;
+                }
+                match plan.after_failed_connect(client, &view, failed, facts, timed_out) {
+                    Ok(()) => continue,
+                    Err(own) => break own,
+                }
+            }
+            if !reused {
+                facts.connected = Some(asked.elapsed());
+                plan.served.target(chosen).health.connected();
+            }
+        }
+        if let Some(ticket) = &mut ticket {
+            if ticket.ready().await.is_err() {
+                let broken = unsent(source.is_touched());
+                if plan.after_broken(client, identity.method, &broken, reused, failed, facts) {
+                    fresh = true;
+                    continue;
+                }
+                break broken.own;
+            }
+            if accepted.upgrade && !ticket.takes_extended_connect().await {
+                break Own::bad_response("the target takes no WebSocket over HTTP/2");
+            }
+        }
+
+        // Nothing is awaited between this check and the write: what a change acknowledged, no later request contradicts.
+        match plan.refresh(client, &view, failed) {
+            Ok(true) => facts.follow(&plan),
+            Ok(false) => {
+                if let Some(stream) = stream {
+                    client.worker.pool.put(address, stream);
+                }
+                continue;
+            }
+            Err(own) => break own,
+        }
+        let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
+        let rewritten = rewrite(&plan.served.gateway, chosen.route, &view);
+        let path = rewritten.as_deref().unwrap_or(identity.target);
+        out.clear();
+        let onward = Onward {
+            method: identity.method,
+            target: path,
+            host: identity.host,
+            client: client.address(),
+            forwarded: client.listener.forwarded(),
+            body: accepted.body,
+            upgrade: accepted.upgrade,
+            to_gateway: plan.served.is_gateway(chosen),
+            hops: plan.served.may_be_gateway(chosen).then_some(accepted.hops + 1),
+            expects: accepted.expects && !ended,
+            trace: facts.trace.as_deref(),
+        };
+        forward::request(out, head, lines, &onward);
+        if asks_for_trailers && !http2 {
+            // The head ends with an empty line, which moves.
+            out.truncate(out.len() - 2);
+            let connection = if accepted.upgrade { "" } else { "Connection: TE\r\n" };
+            out.extend_from_slice(b"TE: trailers\r\n");
+            out.extend_from_slice(connection.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Inflow::Framed { first: next, .. } = &mut source {
+            next.clone_from(&first);
+        }
+        let extra = if debug { plan.describe(client) } else { Vec::new() };
+        let talk = Talk {
+            client,
+            watch,
+            request: head,
+            lines,
+            method: identity.method,
+            target: path,
+            host: identity.host,
+            from_gateway: plan.served.is_gateway(chosen),
+            set_cookies: &plan.decision.set_cookies,
+            extra: &extra,
+            expects: onward.expects,
+            upgrade: accepted.upgrade,
+            trailers: true,
+            call,
+            rest: b"",
+        };
+        let onto = match (&stream, &mut ticket) {
+            (Some(stream), _) => Onto::Plain(stream),
+            (None, Some(ticket)) => Onto::Framed(ticket),
+            (None, None) => break Own::CONNECT,
+        };
+        let heads = Heads { response: &mut *response, reply: &mut *reply, out: &mut *head_out };
+        match talk.run(onto, out, &mut source, accepted.body, front, heads, facts).await {
+            Ok(done) => {
+                if done.reusable
+                    && let Some(stream) = stream
+                {
+                    client.worker.pool.put(address, stream);
+                }
+                return done.whole;
+            }
+            Err(broken) => {
+                if watch.is_over()
+                    || !plan.after_broken(client, identity.method, &broken, reused, failed, facts)
+                {
+                    break broken.own;
+                }
+                fresh = true;
+            }
+        }
+    };
+    let mut extra = if debug { plan.describe(client) } else { Vec::new() };
+    if debug {
+        facts.describe(&mut extra);
+    }
+    answer(front, facts, own, bare, call, &extra)
+}
+
+/// Sends an answer of the proxy; a gRPC call gets it as its status.
+fn answer(front: &mut Front<'_>, facts: &mut Facts, own: Own, bare: bool, call: bool, extra: &[u8]) -> bool {
+    let Front::Framed(respond) = front else { return false };
+    let mut text = Vec::new();
+    own.write(&mut text, "", !bare, extra);
+    facts.status = own.status;
+    facts.error = Some(own.code);
+    facts.sent = text.len() as u64;
+    let end = text.windows(4).position(|part| part == b"\r\n\r\n").map_or(text.len(), |at| at + 4);
+    let Some(mut head) = head::to_response(&text[..end], if call { 200 } else { own.status }) else {
+        respond.send_reset(Reason::INTERNAL_ERROR);
+        return false;
+    };
+    if call {
+        let fields = head.headers_mut();
+        fields.remove(http::header::CONTENT_LENGTH);
+        fields.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        fields.insert("grpc-status", HeaderValue::from(grpc::status_of(own)));
+        fields.insert("grpc-message", HeaderValue::from_static(own.message));
+        return respond.send_response(head, true).is_ok();
+    }
+    let body = Bytes::copy_from_slice(&text[end..]);
+    match respond.send_response(head, body.is_empty()) {
+        // A few bytes; what the client's window does not take waits in the connection.
+        Ok(mut send) => body.is_empty() || send.send_data(body, true).is_ok(),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,9 @@
+//! HTTP/2 on both sides.
+
+mod bodies;
+mod changes;
+mod floods;
+mod grpc;
+mod peers;
+mod requests;
+mod websockets;
