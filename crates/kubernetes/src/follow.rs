@@ -249,12 +249,18 @@ impl<O: Object, R: Send + 'static> Follower<O, R> {
         Attempt { verb, resource: O::RESOURCE, namespace: self.namespace.as_deref() }
     }
 
-    /// Reports a failure, once for each message, and waits.
+    /// Reports a failure and waits. It is logged once for each message; an API server that does not answer fails in many ways, and is
+    /// logged once.
     async fn failed(&mut self, error: &kube::Error, verb: &str) {
         let unknown = O::UNKNOWN.filter(|_| status(error) == Some(404));
         let message = unknown.map_or_else(|| explain(error, self.attempt(verb)), str::to_owned);
+        let silent = status(error).is_none() && self.problem.is_some();
         if self.problem.as_ref() != Some(&message) {
-            warn!("{message}");
+            if silent {
+                debug!("{message}");
+            } else {
+                warn!("{message}");
+            }
             self.problem = Some(message.clone());
         }
         // Told each time: a problem of the list may have taken the place of one of the watch.

@@ -529,11 +529,10 @@ async fn tell(door: Arc<Door>, mut notes: mpsc::Receiver<Note>) {
             Err(WriteError::Failed(message)) => Some(message),
             _ => None,
         };
-        if failure != problem {
-            if let Some(message) = &failure {
-                warn!("{message}");
-            }
-            problem = failure;
+        // Once until it works again: an API server that is away fails in many ways.
+        if let (Some(message), None) = (&failure, &problem) {
+            warn!("{message}");
         }
+        problem = failure;
     }
 }
