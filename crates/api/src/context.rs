@@ -237,6 +237,14 @@ pub trait DataPlane: Send + Sync + 'static {
     fn access_log_lost(&self) -> Option<u64> {
         None
     }
+    /// Certificates of gateways: gateway, source, when it ends in seconds since 1970. Empty where this process loads none.
+    fn certificates(&self) -> Vec<(GatewayName, String, i64)> {
+        Vec::new()
+    }
+    /// TLS handshakes of clients by result.
+    fn handshakes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// The head of a request that came.

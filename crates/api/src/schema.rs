@@ -65,6 +65,49 @@ pub(crate) struct GatewayInput {
     sticky: Option<String>,
     /// Host names.
     virtual_hosts: Option<Value>,
+    /// TLS to clients. The fields of a certificate may stand here in place of `certificates`.
+    tls: Option<Tls>,
+    /// TLS to targets; an empty map asks for it as well.
+    target_tls: Option<TargetTls>,
+    /// Connections to the port begin with a header of the PROXY protocol.
+    proxy_protocol: Option<bool>,
+}
+
+/// How targets are checked that are reached with TLS.
+#[derive(ToSchema)]
+pub(crate) struct TargetTls {
+    /// File with the certificates of authorities, PEM; those of the system without.
+    #[schema(example = "/etc/vamp/ca.crt")]
+    ca_file: Option<String>,
+    /// The name that certificates must be for; that of the address without.
+    server_name: Option<String>,
+    /// Takes every certificate.
+    insecure_skip_verification: Option<bool>,
+}
+
+/// The certificates that a gateway shows to clients.
+#[derive(ToSchema)]
+pub(crate) struct Tls {
+    /// Which of them a client sees follows from the name that it asks for; the first is for all other names.
+    certificates: Vec<CertificateSource>,
+    /// `1.2` or `1.3`; older versions are refused.
+    #[schema(example = "1.2")]
+    minimum_version: Option<String>,
+    /// Answer requests without TLS to the virtual hosts with a redirect to https.
+    redirect: Option<bool>,
+}
+
+/// Where a certificate and its key are: in two files, or in a Secret.
+#[derive(ToSchema)]
+pub(crate) struct CertificateSource {
+    /// Path of the certificate, PEM, followed by those between it and the authority.
+    #[schema(example = "/etc/vamp/shop.crt")]
+    certificate: Option<String>,
+    /// Path of the private key, PEM.
+    #[schema(example = "/etc/vamp/shop.key")]
+    key: Option<String>,
+    /// Name of a Secret of type `kubernetes.io/tls` in the namespace of the environment.
+    secret: Option<String>,
 }
 
 /// A gateway as every read shows it: what was declared and what is live, merged.
@@ -97,6 +140,12 @@ pub(crate) struct Gateway {
     selector: Option<String>,
     /// Routes by path, in order.
     routes: BTreeMap<String, Route>,
+    /// TLS to clients; only where it is declared.
+    tls: Option<Tls>,
+    /// TLS to targets; only where it is declared.
+    target_tls: Option<TargetTls>,
+    /// True where connections to the port begin with a header of the PROXY protocol.
+    proxy_protocol: Option<bool>,
 }
 
 /// Address of a gateway.

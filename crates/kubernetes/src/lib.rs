@@ -41,6 +41,7 @@ mod object;
 mod observe;
 mod platform;
 pub mod records;
+pub mod secrets;
 mod services;
 pub mod user;
 

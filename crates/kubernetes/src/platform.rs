@@ -1,5 +1,6 @@
 //! The handle: starts the tasks and ends them.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -143,6 +144,15 @@ impl Platform {
     /// Who may use the API of this environment, as the cluster sees it.
     pub fn callers(&self) -> Callers {
         Callers::with(self.inner.client.clone())
+    }
+
+    /// Follows Secrets of the environment's namespace (see [`crate::secrets::follow`]).
+    pub async fn follow_secrets<F>(&self, wanted: watch::Receiver<BTreeSet<String>>, found: F)
+    where
+        F: Fn(String, Result<crate::secrets::Pair, String>) + Clone + Send + Sync + 'static,
+    {
+        let (client, namespace) = (self.inner.client.clone(), self.inner.namespace.clone());
+        crate::secrets::follow_with(client, namespace, wanted, found).await;
     }
 
     /// The gateways that are custom resources of the environment's namespace. Each call begins to follow them anew.

@@ -143,6 +143,7 @@ impl World {
                 address: TargetAddress::Socket(target.address()),
                 kind: TargetKind::Instance,
                 protocol: TargetProtocol::default(),
+                tls: None,
             }],
         };
         let name = GatewayName::parse("shop").unwrap();
@@ -154,6 +155,9 @@ impl World {
             hosts: vec!["shop.test".into()],
             sticky: None,
             sticky_generation: 0,
+            tls: None,
+            target_tls: None,
+            proxy_protocol: false,
             routes: vec![route],
         };
         let gateways = [(name, Arc::new(gateway))].into();

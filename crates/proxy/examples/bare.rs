@@ -59,6 +59,9 @@ fn gateway(
         hosts: Vec::new(),
         sticky,
         sticky_generation: 0,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         routes,
     })
 }
@@ -78,6 +81,7 @@ fn route(path: &str, weight: u16, condition: Option<Condition>, port: u16) -> Re
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             kind: TargetKind::Instance,
             protocol: TargetProtocol::default(),
+            tls: None,
         }],
     })
 }

@@ -76,7 +76,7 @@ pub(crate) fn view<'a>(
         fields: lines,
         source: client.peer.ip().to_canonical(),
         port: served.gateway.config.port.unwrap_or(client.listener.port()),
-        tls: false,
+        tls: client.stream.tls().is_some(),
     }
 }
 

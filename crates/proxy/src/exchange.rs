@@ -32,7 +32,8 @@ use crate::plan::{Plan, find};
 use crate::relay::Incoming;
 use crate::reply::Own;
 use crate::scratch::Scratch;
-use crate::stream::Stream;
+use crate::secure::{self, Verdict};
+use crate::tls::TlsFailed;
 
 use converse::Conversation;
 
@@ -103,6 +104,13 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         Ok(served) => served,
         Err(own) => return answer(client, request, head, out, facts, own, complete, b"").await,
     };
+    match secure::check(client, &served, identity) {
+        Verdict::Serve => {}
+        Verdict::Answer(own, extra) => {
+            facts.served = Some(served);
+            return answer(client, request, head, out, facts, own, complete, extra.as_bytes()).await;
+        }
+    }
     let lines = Lines { request, buffer: head };
     let view = view(client, &served, identity, &lines);
     let debug = wants_debug(client, &view, &lines);
@@ -148,17 +156,20 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             continue;
         }
 
-        let address = plan.served.target(chosen).address;
+        let destination = plan.served.target(chosen).destination();
 
         // A connection.
-        let pooled = if fresh { None } else { client.worker.pool.take(address) };
+        let pooled = if fresh { None } else { client.worker.pool.take(destination) };
         let reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
             None => {
                 let asked = Instant::now();
                 client.watch.set(facts.attempts.patience(asked, limits.connect_timeout, limits.into()));
-                let connected = Box::pin(client.watch.within(Stream::connect(address))).await;
+                let connected = {
+                    let target = plan.served.target(chosen);
+                    Box::pin(client.watch.within(target.connect(client))).await
+                };
                 match connected {
                     Ok(Ok(stream)) => {
                         facts.connected = Some(asked.elapsed());
@@ -166,11 +177,18 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                         stream
                     }
                     failure => {
-                        let timed_out = failure.is_err();
+                        let own = match &failure {
+                            Err(_) => Own::CONNECT_TIMEOUT,
+                            Ok(Err(error)) if TlsFailed::is(error) => {
+                                explain_tls(&plan, chosen, error);
+                                Own::TLS
+                            }
+                            _ => Own::CONNECT,
+                        };
                         if !matches!(&failure, Ok(Err(error)) if is_own_fault(error)) {
                             plan.served.refused(chosen);
                         }
-                        match plan.after_failed_connect(client, &view, failed, facts, timed_out) {
+                        match plan.after_failed_connect(client, &view, failed, facts, own) {
                             Ok(()) => {}
                             Err(own) => break own,
                         }
@@ -184,7 +202,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         match plan.refresh(client, &view, failed) {
             Ok(true) => facts.follow(&plan),
             Ok(false) => {
-                client.worker.pool.put(address, stream);
+                client.worker.pool.put(destination, stream);
                 continue;
             }
             Err(own) => break own,
@@ -193,7 +211,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         let rewritten = rewrite(&plan.served.gateway, chosen.route, &view);
         let made_up;
         let host = if identity.host.is_empty() {
-            made_up = address.to_string();
+            made_up = destination.address.to_string();
             &made_up
         } else {
             identity.host
@@ -204,7 +222,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             target: rewritten.as_deref().unwrap_or(identity.target),
             host,
             client: client.address(),
-            forwarded: client.listener.forwarded(),
+            forwarded: client.listener.forwarded(view.tls),
             body: accepted.body,
             upgrade: accepted.upgrade,
             to_gateway: plan.served.is_gateway(chosen),
@@ -240,7 +258,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         match result.await {
             Ok(done) => {
                 if done.reusable {
-                    client.worker.pool.put(address, stream);
+                    client.worker.pool.put(destination, stream);
                 }
                 return done.next;
             }
@@ -258,6 +276,14 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         facts.describe(&mut extra);
     }
     answer(client, request, head, out, facts, broken, whole, &extra).await
+}
+
+/// Says why a target could not be spoken to: the answer to the client does not.
+#[cold]
+fn explain_tls(plan: &Plan, chosen: routing::decide::Chosen, error: &std::io::Error) {
+    let target = plan.served.compiled(chosen);
+    let gateway = &plan.served.gateway.config.name;
+    tracing::debug!(%gateway, target = target.config.name, %error, "no TLS with a target");
 }
 
 /// Appends what was read of the body together with the head.

@@ -38,24 +38,29 @@ mod maintenance;
 mod meter;
 mod outlier;
 mod plan;
+mod proxy_protocol;
 mod recent;
 mod relay;
 mod reply;
 mod resolve;
 mod scratch;
+mod secure;
 mod settings;
 mod slots;
+mod socket;
 mod sockets;
 mod span;
 mod stream;
 mod table;
 mod tcp;
 mod timer;
+mod tls;
 mod trace;
 mod tunnel;
 mod upstream;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -79,13 +84,16 @@ use meter::Meters;
 use recent::Recent;
 pub use recent::RecentRequest;
 use table::Table;
+use tls::Keeper;
 use worker::{Message, Shared};
 
 pub use health::{Incident, TargetCondition};
 pub use outlier::OutlierRules;
+pub use secure::Handshakes;
 pub use settings::{AccessLog, Limits, Settings};
 pub use sockets::Sockets;
 pub use span::{Span, SpanReceiver, SpanSender, span_queue};
+pub use tls::{CertificatePem, CertificateStatus};
 pub use trace::TraceContext;
 
 /// A running proxy. Clones are handles to the same one; it ends when the last is dropped.
@@ -94,6 +102,9 @@ pub struct Proxy {
     commands: mpsc::UnboundedSender<Command>,
     current: Arc<ArcSwap<Table>>,
     virtual_hosts: Option<SocketAddr>,
+    virtual_hosts_tls: Option<SocketAddr>,
+    certificates: Arc<ArcSwap<Vec<CertificateStatus>>>,
+    secrets: watch::Receiver<BTreeSet<String>>,
     address: IpAddr,
     shared: Arc<Shared>,
     reported: watch::Receiver<Applied>,
@@ -107,6 +118,11 @@ pub enum StartError {
         "cannot listen on {0} for virtual hosts; choose another --virtual-host-listen or stop what uses it"
     )]
     VirtualHosts(SocketAddr, #[source] io::Error),
+    /// The virtual-host listener for TLS.
+    #[error(
+        "cannot listen on {0} for virtual hosts with TLS; choose another --virtual-host-tls-listen or stop what uses it"
+    )]
+    VirtualHostsTls(SocketAddr, #[source] io::Error),
     /// The access log.
     #[error("cannot open the access log {}; choose another --access-log", .0.display())]
     AccessLog(PathBuf, #[source] io::Error),
@@ -185,6 +201,14 @@ impl Proxy {
                 .map_err(|error| StartError::VirtualHosts(address, error))?;
         }
         let virtual_host_address = virtual_hosts.first().and_then(|socket| socket.local_addr().ok());
+        let mut virtual_hosts_tls = Vec::new();
+        if let Some(address) = settings.virtual_host_tls_listen.filter(|address| address.port() == 0) {
+            virtual_hosts_tls = listener::bind(address, settings.workers)
+                .map_err(|error| StartError::VirtualHostsTls(address, error))?;
+            settings.virtual_host_tls_listen =
+                virtual_hosts_tls.first().and_then(|socket| socket.local_addr().ok());
+        }
+        let virtual_hosts_tls_address = settings.virtual_host_tls_listen;
         let log = settings
             .access_log
             .as_ref()
@@ -205,6 +229,7 @@ impl Proxy {
             care: Arc::clone(&care),
             idle: (0..settings.workers).map(|_| AtomicUsize::new(0)).collect(),
             leaving: Arc::default(),
+            handshakes: secure::Counts::default(),
         });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
@@ -212,6 +237,8 @@ impl Proxy {
             .map_err(StartError::Worker)?;
         let current = Arc::new(ArcSwap::from_pointee(Table::default()));
         let (report, reported) = watch::channel(Applied { revision: 0, problems: Vec::new() });
+        let certificates = Arc::new(ArcSwap::default());
+        let (wanted, secrets) = watch::channel(BTreeSet::new());
         let maintenance = Maintenance::new(
             settings,
             Meters::new(telemetry),
@@ -220,9 +247,21 @@ impl Proxy {
             virtual_hosts,
             report,
             care,
+            Keeper::new(wanted, Arc::clone(&certificates)),
         );
+        let maintenance = maintenance.with_tls_sockets(virtual_hosts_tls);
         let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
-        Ok(Self { commands, current, virtual_hosts: virtual_host_address, address, shared, reported })
+        Ok(Self {
+            commands,
+            current,
+            virtual_hosts: virtual_host_address,
+            virtual_hosts_tls: virtual_hosts_tls_address,
+            certificates,
+            secrets,
+            address,
+            shared,
+            reported,
+        })
     }
 
     /// Puts a configuration in force. Returns when no request will any more be *sent* under an older one. If the future is dropped,
@@ -262,6 +301,34 @@ impl Proxy {
     /// Where virtual hosts are served.
     pub fn virtual_host_address(&self) -> Option<SocketAddr> {
         self.virtual_hosts
+    }
+
+    /// Where virtual hosts are served with TLS, once a gateway has a certificate for them.
+    pub fn virtual_host_tls_address(&self) -> Option<SocketAddr> {
+        self.virtual_hosts_tls
+    }
+
+    /// The certificates of all gateways, ordered by gateway.
+    pub fn certificates(&self) -> Arc<Vec<CertificateStatus>> {
+        self.certificates.load_full()
+    }
+
+    /// The names of the Secrets that the table in force takes certificates from. Whoever can read them hands them in with
+    /// [`Proxy::provide`], again after every change.
+    pub fn wanted_secrets(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.secrets.clone()
+    }
+
+    /// Hands in what a Secret holds, or why it cannot be had. A certificate that was good before stays in use as long as there
+    /// is no better one. What nobody wants is ignored.
+    pub fn provide(&self, secret: String, content: Result<CertificatePem, String>) {
+        // A proxy that has ended needs no certificates.
+        let _ = self.commands.send(Command::Provide { secret, content });
+    }
+
+    /// TLS handshakes with clients since the start.
+    pub fn handshakes(&self) -> Handshakes {
+        self.shared.handshakes.read()
     }
 
     /// All targets with their health, ordered by gateway; within one in the order of its routes.

@@ -19,7 +19,9 @@ use tokio::sync::Notify;
 use crate::connection::{self, Client};
 use crate::h2;
 use crate::meter::Meter;
+use crate::proxy_protocol;
 use crate::reply::Own;
+use crate::secure;
 use crate::sockets::Sockets;
 use crate::stream::Stream;
 use crate::table::{Served, Table};
@@ -33,6 +35,8 @@ pub(crate) enum Key {
     Port(u16),
     /// The shared listener that routes by Host.
     VirtualHosts,
+    /// The same with TLS.
+    VirtualHostsTls,
 }
 
 /// A listener of one worker.
@@ -41,8 +45,8 @@ pub(crate) struct Listener {
     key: Key,
     group: u64,
     port: u16,
-    /// `X-Forwarded-Port` and `X-Forwarded-Proto`, the same for every request.
-    forwarded: Vec<u8>,
+    /// `X-Forwarded-Port` and `X-Forwarded-Proto`, the same for every request; without TLS and with.
+    forwarded: [Vec<u8>; 2],
     served: RefCell<Option<Arc<Served>>>,
     open: Cell<usize>,
     stopping: Cell<bool>,
@@ -133,7 +137,9 @@ impl Listener {
             key,
             group,
             port,
-            forwarded: format!("X-Forwarded-Port: {port}\r\nX-Forwarded-Proto: http\r\n").into_bytes(),
+            forwarded: ["http", "https"].map(|scheme| {
+                format!("X-Forwarded-Port: {port}\r\nX-Forwarded-Proto: {scheme}\r\n").into_bytes()
+            }),
             served: RefCell::new(None),
             open: Cell::new(0),
             stopping: Cell::new(false),
@@ -189,7 +195,7 @@ impl Listener {
     pub(crate) fn gateway(&self, worker: &Worker, host: &str) -> Option<Arc<Served>> {
         match self.key {
             Key::Port(_) => self.served.borrow().clone(),
-            Key::VirtualHosts => worker.table().virtual_host(host).cloned(),
+            Key::VirtualHosts | Key::VirtualHostsTls => worker.table().virtual_host(host).cloned(),
         }
     }
 
@@ -205,8 +211,8 @@ impl Listener {
         self.port
     }
 
-    pub(crate) fn forwarded(&self) -> &[u8] {
-        &self.forwarded
+    pub(crate) fn forwarded(&self, tls: bool) -> &[u8] {
+        &self.forwarded[usize::from(tls)]
     }
 
     /// Counts a connection out.
@@ -217,6 +223,25 @@ impl Listener {
     /// What counts the connections of this port; those of the shared listener belong to no gateway.
     pub(crate) fn meter(&self) -> Option<Meter> {
         self.served.borrow().as_ref().map(|served| served.meter.clone())
+    }
+
+    /// True when connections begin with a TLS handshake.
+    fn speaks_tls(&self) -> bool {
+        match self.key {
+            Key::Port(_) => self.served.borrow().as_ref().is_some_and(|served| served.tls.is_some()),
+            Key::VirtualHosts => false,
+            Key::VirtualHostsTls => true,
+        }
+    }
+
+    /// True when connections begin with a header of the PROXY protocol.
+    fn expects_header(&self, worker: &Worker) -> bool {
+        match self.key {
+            Key::Port(_) => {
+                self.served.borrow().as_ref().is_some_and(|served| served.gateway.config.proxy_protocol)
+            }
+            Key::VirtualHosts | Key::VirtualHostsTls => worker.shared.settings.virtual_host_proxy_protocol,
+        }
     }
 
     fn is_tcp(&self) -> bool {
@@ -240,19 +265,16 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                     let Some(peer) = peer else { continue };
                     if listener.open.get() >= share {
-                        refuse(&stream, listener.is_tcp());
+                        refuse(&stream, listener.is_tcp() || listener.speaks_tls());
                         continue;
                     }
                     listener.open.set(listener.open.get() + 1);
-                    let client = Client::new(worker, listener, Stream::accepted(stream), peer);
-                    if listener.is_tcp() {
-                        tokio::task::spawn_local(async move { tcp::serve(&client).await });
+                    let stream = Stream::accepted(stream);
+                    if listener.expects_header(worker) {
+                        let (worker, listener) = (Rc::clone(worker), Rc::clone(listener));
+                        tokio::task::spawn_local(introduced(worker, listener, stream, peer));
                     } else {
-                        tokio::task::spawn_local(async move {
-                            if let Some(first) = connection::serve(&client).await {
-                                Box::pin(h2::server::serve(client, first)).await;
-                            }
-                        });
+                        begin(listener, Client::new(worker, listener, stream, peer));
                     }
                 }
                 Err(Errno::AGAIN) => {
@@ -295,14 +317,46 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
     }
 }
 
+/// Serves a connection, whatever it speaks.
+fn begin(listener: &Listener, client: Client) {
+    if listener.speaks_tls() {
+        let tcp = listener.is_tcp();
+        tokio::task::spawn_local(async move { secure::serve(&client, tcp).await });
+    } else if listener.is_tcp() {
+        tokio::task::spawn_local(async move { tcp::serve(&client).await });
+    } else {
+        tokio::task::spawn_local(async move {
+            if let Some(first) = connection::serve(&client).await {
+                Box::pin(h2::server::serve(client, first)).await;
+            }
+        });
+    }
+}
+
+/// The same after a load balancer has said whose connection it is. One that does not is closed: there is nobody to answer.
+async fn introduced(worker: Rc<Worker>, listener: Rc<Listener>, stream: Stream, peer: SocketAddr) {
+    let read = {
+        let watch = worker.sweeper.watch(listener.group());
+        watch.set(worker.shared.settings.limits.head_timeout);
+        proxy_protocol::read(&stream, &watch).await
+    };
+    match read {
+        Ok(source) => begin(&listener, Client::new(&worker, &listener, stream, source.unwrap_or(peer))),
+        Err(fault) => {
+            tracing::debug!(port = listener.port, %peer, ?fault, "no header of the PROXY protocol");
+            listener.closed();
+        }
+    }
+}
+
 fn is_shortage(error: Errno) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)
 }
 
 /// Says that there are too many connections, without spending anything on this one.
-fn refuse(stream: &std::net::TcpStream, tcp: bool) {
+fn refuse(stream: &std::net::TcpStream, opaque: bool) {
     let stream = SockRef::from(stream);
-    if tcp {
+    if opaque {
         // Who knows what it speaks; a reset is understood by all. If it cannot be had, the close says nearly as much.
         let _ = stream.set_linger(Some(Duration::ZERO));
         return;

@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use model::gateway::CertificateSource;
 use model::name::GatewayName;
+use model::port::Protocol;
 use routing::config::RoutingConfig;
 use routing::decide::Dice;
 use routing::table::RoutingTable;
@@ -22,18 +25,32 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::health::{self, Care, Healths, Which};
 use crate::listener::{self, Key};
 use crate::meter::Meters;
-use crate::resolve::{Found, Resolver, all_names, look_up};
+use crate::resolve::{self, Resolver, all_names, look_up};
 use crate::settings::Settings;
-use crate::table::Table;
+use crate::table::{Served, Table};
+use crate::tls::{CertificatePem, Content, Found, Keeper, Source, read_files};
 use crate::worker::{Chance, Message};
 use crate::{Applied, Drained};
 
 /// What the handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Apply { config: Arc<RoutingConfig>, done: oneshot::Sender<Applied> },
-    Drain { deadline: Duration, done: oneshot::Sender<Drained> },
-    Share { done: oneshot::Sender<Vec<std::net::TcpListener>> },
+    Apply {
+        config: Arc<RoutingConfig>,
+        done: oneshot::Sender<Applied>,
+    },
+    Drain {
+        deadline: Duration,
+        done: oneshot::Sender<Drained>,
+    },
+    Share {
+        done: oneshot::Sender<Vec<std::net::TcpListener>>,
+    },
+    /// What a Secret holds.
+    Provide {
+        secret: String,
+        content: Result<CertificatePem, String>,
+    },
 }
 
 /// State of the maintenance thread.
@@ -43,6 +60,13 @@ pub(crate) struct Maintenance {
     pub(crate) workers: Vec<mpsc::UnboundedSender<Message>>,
     pub(crate) current: Arc<ArcSwap<Table>>,
     pub(crate) virtual_hosts: Vec<std::net::TcpListener>,
+    /// Open and not yet handed to the workers.
+    virtual_hosts_tls: Vec<std::net::TcpListener>,
+    /// Why the listener of virtual hosts with TLS is not open.
+    tls_problem: Option<String>,
+    /// It is open.
+    tls_bound: bool,
+    certificates: Keeper,
     config: Arc<RoutingConfig>,
     resolver: Resolver,
     healths: Healths,
@@ -54,6 +78,7 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         settings: Settings,
         meters: Meters,
@@ -62,6 +87,7 @@ impl Maintenance {
         virtual_hosts: Vec<std::net::TcpListener>,
         reported: watch::Sender<Applied>,
         care: Arc<Care>,
+        certificates: Keeper,
     ) -> Self {
         let resolver = Resolver::new(settings.address);
         Self {
@@ -70,6 +96,10 @@ impl Maintenance {
             workers,
             current,
             virtual_hosts,
+            virtual_hosts_tls: Vec::new(),
+            tls_problem: None,
+            tls_bound: false,
+            certificates,
             config: Arc::default(),
             resolver,
             healths: Healths::new(care),
@@ -78,6 +108,13 @@ impl Maintenance {
             problems: BTreeMap::new(),
             reported,
         }
+    }
+
+    /// With the sockets for virtual hosts with TLS, where they are open from the start.
+    pub(crate) fn with_tls_sockets(mut self, sockets: Vec<std::net::TcpListener>) -> Self {
+        self.tls_bound = !sockets.is_empty();
+        self.virtual_hosts_tls = sockets;
+        self
     }
 
     /// Runs until the proxy is drained or its last handle is gone.
@@ -95,6 +132,8 @@ impl Maintenance {
         let (found, mut lookups) = mpsc::channel(1);
         let window = self.settings.outliers.window;
         let mut compared = self.healths.care.now();
+        let mut looks = every(limits.certificate_interval);
+        let (read, mut certificates) = mpsc::channel(1);
         loop {
             tokio::select! {
                 // Ticks come first: they are rare, and changes that come without a pause must not stop checks.
@@ -111,6 +150,8 @@ impl Maintenance {
                 _ = refreshes.tick() => self.refresh(&found),
                 _ = attempts.tick() => self.bind_again().await,
                 Some(found) = lookups.recv() => self.learn(found).await,
+                _ = looks.tick() => self.read_certificates(&read),
+                Some(found) = certificates.recv() => self.learn_certificates(found),
                 command = commands.recv() => match command {
                     None => return,
                     Some(Command::Apply { config, done }) => {
@@ -120,6 +161,10 @@ impl Maintenance {
                     }
                     Some(Command::Share { done }) => {
                         let _ = done.send(self.share().await);
+                    }
+                    Some(Command::Provide { secret, content }) => {
+                        let source = Source::Certificate(CertificateSource::Secret { secret });
+                        self.learn_certificates(vec![(source, content.map(Content::Certificate))]);
                     }
                     Some(Command::Drain { deadline, done }) => {
                         let _ = done.send(self.drain(deadline).await);
@@ -137,6 +182,8 @@ impl Maintenance {
         let unknown = self.resolver.unknown(&self.config);
         let found = look_up(unknown, FIRST_LOOK_UP).await;
         self.resolver.learn(found);
+        self.certificates.adopt(&self.config);
+        self.read_new_certificates().await;
         self.publish().await;
         // What the first table does not need, nobody will: it may be open elsewhere.
         self.settings.sockets.close();
@@ -145,7 +192,7 @@ impl Maintenance {
     }
 
     /// Looks names up again, beside everything else: a name server that is slow must not hold up a change.
-    fn refresh(&self, found: &mpsc::Sender<Found>) {
+    fn refresh(&self, found: &mpsc::Sender<resolve::Found>) {
         const LOOK_UP: Duration = Duration::from_secs(5);
         let names = all_names(&self.config);
         if !names.is_empty()
@@ -155,10 +202,54 @@ impl Maintenance {
         }
     }
 
+    /// Reads files that are new, before the table that names them is in force; a file system that hangs holds up nothing.
+    async fn read_new_certificates(&mut self) {
+        const FIRST_LOOK: Duration = Duration::from_secs(1);
+        let unread = self.certificates.unread();
+        if unread.is_empty() {
+            return;
+        }
+        let reading = tokio::task::spawn_blocking(move || read_files(unread));
+        if let Ok(Ok(found)) = tokio::time::timeout(FIRST_LOOK, reading).await {
+            self.certificates.learn(found);
+        }
+    }
+
+    /// Reads all files again, beside everything else.
+    fn read_certificates(&self, read: &mpsc::Sender<Found>) {
+        let files = self.certificates.all_files();
+        if !files.is_empty()
+            && let Ok(permit) = read.clone().try_reserve_owned()
+        {
+            tokio::task::spawn_blocking(move || permit.send(read_files(files)));
+        } else {
+            // One may have ended meanwhile.
+            self.report();
+        }
+    }
+
+    fn learn_certificates(&mut self, found: Found) {
+        self.certificates.learn(found);
+        self.report();
+    }
+
+    /// Says what is wrong, if that is something else than before.
+    fn report(&self) {
+        let applied = Applied { revision: self.config.revision, problems: self.problems() };
+        self.reported.send_if_modified(|known| {
+            let changed = known.revision == applied.revision && *known != applied;
+            if changed {
+                *known = applied;
+            }
+            changed
+        });
+    }
+
     /// Tries the ports that were taken; the table is published again only when one of them is to be had.
     async fn bind_again(&mut self) {
         let opened = self.open(self.problems.keys().copied().collect());
-        if !opened.is_empty() {
+        let tls = self.tls_problem.is_some() && self.open_tls();
+        if !opened.is_empty() || tls {
             self.publish_with(opened).await;
         }
     }
@@ -186,7 +277,29 @@ impl Maintenance {
         opened
     }
 
-    async fn learn(&mut self, found: Found) {
+    /// Listens for virtual hosts with TLS. True when that is new.
+    fn open_tls(&mut self) -> bool {
+        let Some(address) = self.settings.virtual_host_tls_listen.filter(|_| !self.tls_bound) else {
+            return false;
+        };
+        match listener::open(address, self.workers.len(), &self.settings.sockets) {
+            Ok(sockets) => {
+                self.virtual_hosts_tls = sockets;
+                self.tls_bound = true;
+                self.tls_problem = None;
+                tracing::info!(%address, "virtual hosts are served with TLS");
+            }
+            Err(error) => {
+                let problem = format!("cannot listen on {address} for virtual hosts with TLS: {error}");
+                if self.tls_problem.replace(problem).is_none() {
+                    tracing::warn!(%address, %error, "virtual hosts cannot be served with TLS; it is tried again");
+                }
+            }
+        }
+        self.tls_bound
+    }
+
+    async fn learn(&mut self, found: resolve::Found) {
         if self.resolver.learn(found) {
             self.publish().await;
         }
@@ -203,7 +316,8 @@ impl Maintenance {
         let previous = self.current.load_full();
         let dice = &mut self.dice;
         let routing = RoutingTable::compile(&expanded, &previous.routing, &mut || dice.roll());
-        let table = Arc::new(Table::new(Arc::new(routing), &previous, &self.meters, &mut self.healths));
+        let (meters, healths) = (&self.meters, &mut self.healths);
+        let table = Arc::new(Table::new(Arc::new(routing), &previous, meters, healths, &self.certificates));
 
         let wanted: BTreeSet<u16> = table.ports().map(|(port, _)| port).collect();
         let remove: Vec<u16> = self.bound.difference(&wanted).copied().collect();
@@ -213,6 +327,14 @@ impl Maintenance {
             for (list, socket) in add.iter_mut().zip(self.virtual_hosts.drain(..)) {
                 list.push((Key::VirtualHosts, socket));
             }
+        }
+        if table.all().any(|served| is_virtual_with_tls(served)) {
+            self.open_tls();
+        } else {
+            self.tls_problem = None;
+        }
+        for (list, socket) in add.iter_mut().zip(self.virtual_hosts_tls.drain(..)) {
+            list.push((Key::VirtualHostsTls, socket));
         }
         self.problems.retain(|port, _| wanted.contains(port));
         opened.extend(self.open(wanted.into_iter().filter(|port| !self.bound.contains(port)).collect()));
@@ -251,6 +373,11 @@ impl Maintenance {
             .ports()
             .filter_map(|(port, name)| Some((name.clone(), self.problems.get(&port)?.clone())))
             .collect();
+        if let Some(problem) = &self.tls_problem {
+            let concerned = table.all().filter(|served| is_virtual_with_tls(served));
+            problems.extend(concerned.map(|served| (served.gateway.config.name.clone(), problem.clone())));
+        }
+        problems.extend(self.certificates.problems(Timestamp::now()));
         problems.sort();
         problems
     }
@@ -283,4 +410,10 @@ impl Maintenance {
         }
         Drained { cut }
     }
+}
+
+/// Whether a gateway is reached on the shared listener for TLS.
+fn is_virtual_with_tls(served: &Served) -> bool {
+    let config = &served.gateway.config;
+    config.tls.is_some() && config.protocol == Protocol::Http && !config.hosts.is_empty()
 }

@@ -64,25 +64,26 @@ impl Plan {
         Ok(false)
     }
 
-    /// After a connection that could not be made: where to try next. `Err`: nowhere, and that is the answer.
+    /// After a connection that could not be made: where to try next. `Err`: nowhere, and that is the answer, `own` if
+    /// it was the last attempt.
     pub(crate) fn after_failed_connect(
         &mut self,
         client: &Client,
         view: &RequestHead<'_>,
         failed: &mut Vec<usize>,
         facts: &mut Facts,
-        timed_out: bool,
+        own: Own,
     ) -> Result<(), Own> {
         if !self.refresh(client, view, failed)? {
             return Ok(());
         }
         facts.follow(self);
         let Some(chosen) = self.decision.chosen else { return Err(Own::NO_TARGET) };
-        let fault = Fault::Connect { timed_out };
+        let fault = Fault::Connect { timed_out: own == Own::CONNECT_TIMEOUT };
         match self.after(client, facts, fault, failed.contains(&chosen.target)) {
             Verdict::Elsewhere => self.elsewhere(client, failed),
             Verdict::Again | Verdict::Fresh => failed.push(chosen.target),
-            Verdict::GiveUp => return Err(if timed_out { Own::CONNECT_TIMEOUT } else { Own::CONNECT }),
+            Verdict::GiveUp => return Err(own),
         }
         Ok(())
     }
@@ -203,7 +204,7 @@ pub(crate) fn find(client: &Client, host: &str) -> Result<Arc<Served>, Own> {
     let served = client.listener.gateway(&client.worker, host);
     served.filter(|served| served.protocol() == Protocol::Http).ok_or(match client.listener.key() {
         Key::Port(_) => Own::GATEWAY_GONE,
-        Key::VirtualHosts => Own::NO_GATEWAY,
+        Key::VirtualHosts | Key::VirtualHostsTls => Own::NO_GATEWAY,
     })
 }
 

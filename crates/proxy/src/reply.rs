@@ -22,6 +22,8 @@ impl Own {
     pub(crate) const NO_TARGET: Self =
         Self::new(503, "no_target", "no route of this gateway has a target for this request");
     pub(crate) const CONNECT: Self = Self::new(503, "connect", "no connection to a target could be made");
+    pub(crate) const TLS: Self =
+        Self::new(502, "tls", "the target could not be spoken to with TLS, or its certificate is not good");
     pub(crate) const CONNECT_TIMEOUT: Self =
         Self::new(504, "timeout", "connecting to the target took too long");
     pub(crate) const RESPONSE_TIMEOUT: Self = Self::new(504, "timeout", "the target did not answer in time");
@@ -32,6 +34,11 @@ impl Own {
     pub(crate) const RESET: Self = Self::new(502, "bad_response", "the target gave up the request");
     pub(crate) const HEAD_TOO_LARGE: Self = Self::new(431, "bad_request", "request head too large");
     pub(crate) const LOOP: Self = Self::new(508, "loop", "the request passed too many gateways");
+    pub(crate) const MISDIRECTED: Self =
+        Self::new(421, "misdirected", "this connection was made for the host of another gateway");
+    pub(crate) const TLS_EXPECTED: Self =
+        Self::new(400, "bad_request", "TLS is expected on this port; use https://");
+    pub(crate) const USE_TLS: Self = Self::new(308, "redirect", "this host is served by https");
     pub(crate) const OVERLOAD: Self = Self::new(503, "overload", "too many connections");
     pub(crate) const TARGETS_FULL: Self =
         Self::new(503, "overload", "the targets of this route have as many requests as they may");
@@ -84,6 +91,7 @@ impl From<Refusal> for Own {
 
 fn phrase(status: u16) -> &'static str {
     match status {
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -91,6 +99,7 @@ fn phrase(status: u16) -> &'static str {
         414 => "URI Too Long",
         417 => "Expectation Failed",
         501 => "Not Implemented",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

@@ -202,6 +202,7 @@ mod tests {
             address: TargetAddress::Name { host: (*host).to_owned(), port: 80 },
             kind: TargetKind::External,
             protocol: TargetProtocol::default(),
+            tls: None,
         });
         let name = GatewayName::parse("shop").unwrap();
         let gateway = GatewayConfig {
@@ -212,6 +213,9 @@ mod tests {
             hosts: Vec::new(),
             sticky: None,
             sticky_generation: 0,
+            tls: None,
+            target_tls: None,
+            proxy_protocol: false,
             routes: vec![RouteConfig {
                 path: RoutePath::parse("a").unwrap(),
                 lookup: String::new(),

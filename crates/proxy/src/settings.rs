@@ -20,6 +20,11 @@ pub struct Settings {
     pub address: IpAddr,
     /// Address of the shared listener that routes by Host; `None` for none.
     pub virtual_host_listen: Option<SocketAddr>,
+    /// Address of the shared listener for TLS, which routes by the name asked for and by Host; `None` for none. Opened when the
+    /// first gateway with virtual hosts has a certificate; with port 0 at the start.
+    pub virtual_host_tls_listen: Option<SocketAddr>,
+    /// Connections to the shared listeners begin with a header of the PROXY protocol.
+    pub virtual_host_proxy_protocol: bool,
     /// Limits and timeouts.
     pub limits: Limits,
     /// When targets are left out, and how they come back.
@@ -90,6 +95,8 @@ pub struct Limits {
     pub refresh_interval: Duration,
     /// Time between two attempts to listen on a port that was taken.
     pub bind_interval: Duration,
+    /// Time between two looks at the files of certificates.
+    pub certificate_interval: Duration,
 }
 
 impl Default for Limits {
@@ -115,6 +122,7 @@ impl Default for Limits {
             health_interval: Duration::from_secs(2),
             refresh_interval: Duration::from_secs(10),
             bind_interval: Duration::from_secs(1),
+            certificate_interval: Duration::from_secs(2),
         }
     }
 }
@@ -125,6 +133,8 @@ impl Default for Settings {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             virtual_host_listen: None,
+            virtual_host_tls_listen: None,
+            virtual_host_proxy_protocol: false,
             limits: Limits::default(),
             outliers: OutlierRules::default(),
             debug_sources: loopback(),

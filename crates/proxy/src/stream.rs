@@ -1,30 +1,24 @@
-//! The byte stream under a connection. Plain TCP today; this type is the seam for TLS.
+//! The byte stream under a connection: a socket, and on it TLS for those who asked for it.
 //!
-//! All operations take `&self`: the two directions of an exchange run in one task, each with its own waits. An accepted socket
-//! is read before it is registered with the reactor: a client that sends its request at once, and closes after the
-//! answer, never needs the registration.
+//! All operations take `&self`: the two directions of an exchange run in one task, each with its own waits. A plain connection pays
+//! for TLS with one look at a pointer for each operation, and with nothing while it is idle.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
-
-use crate::dial::dial;
+use crate::socket::Socket;
 use crate::timer::{Expired, Watch};
+use crate::tls::Tls;
 
-/// A connected socket.
+/// A connection.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Accepted, not yet registered.
-    fresh: RefCell<Option<std::net::TcpStream>>,
-    io: OnceCell<TcpStream>,
+    pub(crate) socket: Socket,
+    pub(crate) tls: OnceCell<Box<Tls>>,
 }
 
 /// Why a wait ended without the socket being ready.
@@ -60,89 +54,70 @@ impl From<io::Error> for Wait {
 impl Stream {
     /// A socket as it comes from `accept`; must be non-blocking.
     pub(crate) fn accepted(socket: std::net::TcpStream) -> Self {
-        Self { fresh: RefCell::new(Some(socket)), io: OnceCell::new() }
+        Self { socket: Socket::accepted(socket), tls: OnceCell::new() }
     }
 
     /// Connects; the caller bounds the time.
     pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { fresh: RefCell::new(None), io: OnceCell::from(dial(address).await?) })
+        Ok(Self { socket: Socket::connect(address).await?, tls: OnceCell::new() })
     }
 
-    fn registered(&self) -> io::Result<&TcpStream> {
-        if let Some(io) = self.io.get() {
-            return Ok(io);
-        }
-        let socket = self.fresh.borrow_mut().take().ok_or(io::ErrorKind::NotConnected)?;
-        let io = TcpStream::from_std(socket)?;
-        Ok(self.io.get_or_init(|| io))
+    /// What TLS came to, if this is a TLS connection.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.get().map(Box::as_ref)
     }
 
     /// Reads what is there; `WouldBlock` when nothing is.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(io) = self.io.get() else {
-            let fresh = self.fresh.borrow();
-            let mut socket = fresh.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-            return retry_interrupted(|| socket.read(buffer));
-        };
-        let read = io.try_read(buffer)?;
-        if read > 0 && read < buffer.len() {
-            // A short read emptied the socket: the next wait may sleep at once instead of trying a read in vain. Nothing can
-            // be lost, since the reactor that would report more runs on this very thread.
-            let _: io::Result<()> = io.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        match self.tls() {
+            None => self.socket.try_read(buffer),
+            Some(tls) => tls.try_read(&self.socket, buffer),
         }
-        Ok(read)
     }
 
     /// Writes what fits; `WouldBlock` when nothing does.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(io) = self.io.get() {
-            return io.try_write(bytes);
+        match self.tls() {
+            None => self.socket.try_write(bytes),
+            Some(tls) => tls.try_write(&self.socket, &[IoSlice::new(bytes)]),
         }
-        let fresh = self.fresh.borrow();
-        let mut socket = fresh.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        retry_interrupted(|| socket.write(bytes))
     }
 
     /// The same for several pieces.
     pub(crate) fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let Some(io) = self.io.get() {
-            return io.try_write_vectored(pieces);
+        match self.tls() {
+            None => self.socket.try_write_vectored(pieces),
+            Some(tls) => tls.try_write(&self.socket, pieces),
         }
-        let fresh = self.fresh.borrow();
-        let mut socket = fresh.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        retry_interrupted(|| socket.write_vectored(pieces))
     }
 
-    /// Ready when a read may succeed.
+    /// Ready when a read may succeed. What is still to be sent of what was written goes out meanwhile.
     pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registered()?.poll_read_ready(context)
+        match self.tls() {
+            None => self.socket.poll_readable(context),
+            Some(tls) => tls.poll_readable(&self.socket, context),
+        }
     }
 
     /// Ready when a write may succeed.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registered()?.poll_write_ready(context)
+        if let Some(tls) = self.tls() {
+            ready!(tls.poll_flush(&self.socket, context))?;
+        }
+        self.socket.poll_writable(context)
     }
 
     /// Ready when there is something to see: bytes, the end of them, or a failure.
     pub(crate) fn poll_glance(&self, context: &mut Context<'_>) -> Poll<Glance> {
-        let Ok(io) = self.registered() else { return Poll::Ready(Glance::Broken) };
-        loop {
-            if ready!(io.poll_read_ready(context)).is_err() {
-                return Poll::Ready(Glance::Broken);
-            }
-            let peek = || SockRef::from(io).peek(&mut [MaybeUninit::uninit()]);
-            match io.try_io(Interest::READABLE, peek) {
-                Ok(0) => return Poll::Ready(Glance::End),
-                Ok(_) => return Poll::Ready(Glance::Data),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(Glance::Broken),
-            }
+        match self.tls() {
+            None => self.socket.poll_glance(context),
+            Some(tls) => tls.poll_glance(&self.socket, context),
         }
     }
 
     /// True when the connection failed, though nobody has tried to use it since.
     pub(crate) fn has_failed(&self) -> bool {
-        self.io.get().is_none_or(|io| !matches!(io.take_error(), Ok(None)))
+        self.socket.has_failed() || self.tls().is_some_and(Tls::has_failed)
     }
 
     /// Waits for a read to be worth trying, within the deadline of the connection.
@@ -190,6 +165,15 @@ impl Stream {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.flush(watch, patience).await
+    }
+
+    /// Waits until the system has everything that was written, which on a plain connection it always has.
+    async fn flush(&self, watch: &Watch, patience: Duration) -> Result<(), Wait> {
+        if self.tls().is_some_and(Tls::has_unsent) {
+            watch.set(patience);
+            self.writable(watch).await?;
+        }
         Ok(())
     }
 
@@ -210,7 +194,7 @@ impl Stream {
             }
         };
         if written == total {
-            return Ok(());
+            return self.flush(watch, patience).await;
         }
         let mut skip = written;
         for piece in pieces {
@@ -223,30 +207,23 @@ impl Stream {
 
     /// Says that nothing more will be sent.
     pub(crate) fn shutdown_write(&self) {
-        self.with_socket(|socket| socket.shutdown(std::net::Shutdown::Write));
+        match self.tls() {
+            None => self.socket.shutdown_write(),
+            Some(tls) => tls.shutdown_write(&self.socket),
+        }
     }
 
     /// Has the system ask the peer now and then whether it is still there, for connections that may be silent for long.
     pub(crate) fn keep_alive(&self) {
-        const ASK: TcpKeepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(30))
-            .with_interval(Duration::from_secs(10))
-            .with_retries(3);
-        self.with_socket(|socket| socket.set_tcp_keepalive(&ASK));
+        self.socket.keep_alive();
     }
 
     /// Makes the coming close a reset: the peer must not take what it got for all there is.
     pub(crate) fn reset_on_close(&self) {
-        self.with_socket(|socket| socket.set_linger(Some(Duration::ZERO)));
-    }
-
-    fn with_socket(&self, act: impl FnOnce(SockRef<'_>) -> io::Result<()>) {
-        // A socket that is already dead refuses; it needs neither.
-        let _ = match (self.io.get(), &*self.fresh.borrow()) {
-            (Some(io), _) => act(SockRef::from(io)),
-            (None, Some(socket)) => act(SockRef::from(socket)),
-            (None, None) => Ok(()),
-        };
+        if let Some(tls) = self.tls() {
+            tls.break_off();
+        }
+        self.socket.reset_on_close();
     }
 
     /// True when the peer has not closed and nothing unexpected waits to be read.
@@ -255,11 +232,11 @@ impl Stream {
     }
 }
 
-fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A TLS connection that ends without a word looks cut off to its peer.
+        if let Some(tls) = self.tls() {
+            tls.shutdown_write(&self.socket);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! looked up for each request (telemetry series, target addresses, failure counters).
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,8 +14,12 @@ use routing::decide::{Chosen, Reason};
 use routing::table::{Gateway, RoutingTable, Target};
 
 use crate::budget::RetryBudget;
+use crate::connection::Client;
 use crate::health::{Health, Healths};
 use crate::meter::{Meter, Meters};
+use crate::stream::Stream;
+use crate::tls::{Connector, Keeper, Terminator};
+use crate::upstream::Destination;
 
 /// One revision, whole and immutable.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ pub(crate) struct Served {
     pub(crate) meter: Meter,
     pub(crate) budget: Arc<RetryBudget>,
     pub(crate) routes: Vec<ServedRoute>,
+    /// What clients that come with TLS are shown.
+    pub(crate) tls: Option<Arc<Terminator>>,
 }
 
 #[derive(Debug)]
@@ -48,6 +55,8 @@ pub(crate) struct ServedTarget {
     /// It speaks HTTP/2.
     pub(crate) http2: bool,
     pub(crate) health: Arc<Health>,
+    /// It is reached with TLS.
+    pub(crate) tls: Option<Arc<Connector>>,
 }
 
 impl Table {
@@ -57,6 +66,7 @@ impl Table {
         previous: &Self,
         meters: &Meters,
         healths: &mut Healths,
+        certificates: &Keeper,
     ) -> Self {
         let room = previous.by_name.len();
         let mut table = Self {
@@ -70,7 +80,7 @@ impl Table {
             let served = match previous.by_name.get(name) {
                 Some(served) if Arc::ptr_eq(&served.gateway, gateway) => Arc::clone(served),
                 _ => {
-                    let served = Arc::new(Served::new(Arc::clone(gateway), meters, healths));
+                    let served = Arc::new(Served::new(Arc::clone(gateway), meters, healths, certificates));
                     table.fresh.push(Arc::clone(&served));
                     served
                 }
@@ -112,7 +122,7 @@ impl Table {
 }
 
 impl Served {
-    fn new(gateway: Arc<Gateway>, meters: &Meters, healths: &mut Healths) -> Self {
+    fn new(gateway: Arc<Gateway>, meters: &Meters, healths: &mut Healths, certificates: &Keeper) -> Self {
         let name = gateway.config.name.clone();
         let routes = gateway
             .routes
@@ -127,14 +137,17 @@ impl Served {
                     .map(|(target, health)| ServedTarget {
                         meter: meters.target(&name, &config.path, &target.config),
                         address: socket(&target.config.address),
-                        http2: target.config.protocol == TargetProtocol::Http2,
+                        // HTTP/2 is spoken to targets without TLS only.
+                        http2: target.config.protocol == TargetProtocol::Http2 && target.config.tls.is_none(),
                         health,
+                        tls: certificates.connector(&gateway.config, &target.config),
                     })
                     .collect(),
             })
             .collect();
         let meter = meters.gateway(&name, gateway.config.protocol);
-        Self { meter, budget: healths.budget(&name), gateway, routes }
+        let tls = certificates.terminator(&name);
+        Self { meter, budget: healths.budget(&name), gateway, routes, tls }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -197,5 +210,24 @@ fn socket(address: &TargetAddress) -> SocketAddr {
     match address {
         TargetAddress::Socket(address) => *address,
         TargetAddress::Name { port, .. } => SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), *port),
+    }
+}
+
+impl ServedTarget {
+    /// What connections to it are kept under.
+    pub(crate) fn destination(&self) -> Destination {
+        Destination { address: self.address, tls: self.tls.as_ref().map_or(0, |connector| connector.id) }
+    }
+
+    /// Connects, and shakes hands where the target is reached with TLS. The caller bounds the time.
+    pub(crate) async fn connect(&self, client: &Client) -> io::Result<Stream> {
+        let stream = Stream::connect(self.address).await?;
+        if let Some(connector) = &self.tls {
+            // Of its own: several requests of a client may connect at the same time.
+            let watch = client.worker.sweeper.watch(client.listener.group());
+            watch.set(client.worker.shared.settings.limits.connect_timeout);
+            stream.connect_tls(&watch, &client.worker.buffers, connector).await?;
+        }
+        Ok(stream)
     }
 }

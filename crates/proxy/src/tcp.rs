@@ -12,8 +12,8 @@ use crate::busy::Busy;
 use crate::connection::Client;
 use crate::dial::is_own_fault;
 use crate::meter::Outcome;
-use crate::stream::Stream;
 use crate::table::Served;
+use crate::tls::TlsFailed;
 use crate::tunnel;
 
 /// Serves one connection.
@@ -44,7 +44,7 @@ pub(crate) async fn serve(client: &Client) {
         let target = served.target(chosen);
         let asked = Instant::now();
         client.watch.set(attempts.patience(asked, limits.connect_timeout, allowance));
-        let result = client.watch.within(Stream::connect(target.address)).await;
+        let result = Box::pin(client.watch.within(target.connect(client))).await;
         // As for requests: a connection made under an older table is used only if the newest would allow it.
         if generation != client.worker.generation() {
             generation = client.worker.generation();
@@ -81,7 +81,8 @@ pub(crate) async fn serve(client: &Client) {
         if !matches!(&result, Ok(Err(error)) if is_own_fault(error)) {
             served.refused(chosen);
         }
-        outcome.error = Some("connect");
+        let tls = matches!(&result, Ok(Err(error)) if TlsFailed::is(error));
+        outcome.error = Some(if tls { "tls" } else { "connect" });
         // Always another one, if there is one: a client that has said nothing yet has time for each of them once.
         let fault = Fault::Connect { timed_out: true };
         let afford = || served.budget.take(client.worker.shared.care.now(), served.meter.begun());

@@ -11,9 +11,17 @@ use crate::stream::Stream;
 /// Idle connections of a worker.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>, BuildHasherDefault<AddressHasher>>>,
+    idle: RefCell<HashMap<Destination, Vec<Idle>, BuildHasherDefault<AddressHasher>>>,
     size: usize,
     timeout: Duration,
+}
+
+/// What a connection leads to: requests to another must not take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Destination {
+    pub(crate) address: SocketAddr,
+    /// Whom it was made for to trust, and by what name; 0 without TLS.
+    pub(crate) tls: u64,
 }
 
 #[derive(Debug)]
@@ -28,9 +36,9 @@ impl Pool {
     }
 
     /// The most recently used connection that still looks alive.
-    pub(crate) fn take(&self, address: SocketAddr) -> Option<Stream> {
+    pub(crate) fn take(&self, to: Destination) -> Option<Stream> {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.get_mut(&address)?;
+        let list = idle.get_mut(&to)?;
         while let Some(Idle { stream, .. }) = list.pop() {
             // Closed by the target, or it says something that nobody asked for: either way not usable.
             if stream.is_quiet() {
@@ -41,9 +49,9 @@ impl Pool {
     }
 
     /// Keeps a connection whose last exchange ended cleanly.
-    pub(crate) fn put(&self, address: SocketAddr, stream: Stream) {
+    pub(crate) fn put(&self, to: Destination, stream: Stream) {
         let mut idle = self.idle.borrow_mut();
-        let list = idle.entry(address).or_default();
+        let list = idle.entry(to).or_default();
         if list.len() < self.size {
             list.push(Idle { stream, since: Instant::now() });
         }

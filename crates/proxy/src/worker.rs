@@ -21,6 +21,7 @@ use crate::health::Care;
 use crate::listener::{Key, Listener};
 use crate::recent::Recent;
 use crate::scratch::Scratch;
+use crate::secure::Counts;
 use crate::settings::Settings;
 use crate::table::Table;
 use crate::timer::Sweeper;
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) idle: Box<[AtomicUsize]>,
     /// See [`crate::Proxy::send_away`].
     pub(crate) leaving: Arc<AtomicBool>,
+    pub(crate) handshakes: Counts,
 }
 
 /// What a worker is told.

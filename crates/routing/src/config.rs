@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::condition::Condition;
-use model::gateway::{Balance, Sticky};
+use model::gateway::{Balance, Sticky, TargetTls, Tls};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use model::rewrite::Rewrite;
@@ -37,6 +37,15 @@ pub struct GatewayConfig {
     pub sticky: Option<Sticky>,
     /// Part of every sticky cookie value; raising it evicts (R31).
     pub sticky_generation: u32,
+    /// TLS to clients: names the certificates, which every proxy loads by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Whom to trust where targets are reached with TLS; the authorities of the system without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_tls: Option<TargetTls>,
+    /// Connections to the port begin with a header of the PROXY protocol.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
     /// Routes in order.
     pub routes: Vec<RouteConfig>,
 }
@@ -76,6 +85,9 @@ pub struct TargetConfig {
     /// What it speaks, behind an http gateway.
     #[serde(default, skip_serializing_if = "TargetProtocol::is_default")]
     pub protocol: TargetProtocol,
+    /// It is reached with TLS: the name that its certificate must be for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 /// What a target speaks, behind an http gateway.

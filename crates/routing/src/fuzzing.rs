@@ -100,6 +100,7 @@ fn takes_condition(
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
             protocol: TargetProtocol::default(),
+            tls: None,
         }],
     };
     let gateway = GatewayConfig {
@@ -110,6 +111,9 @@ fn takes_condition(
         hosts: Vec::new(),
         sticky,
         sticky_generation: 0,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         routes: vec![route("a", 10_000, None), route("b", 0, Some(condition))],
     };
     let name = gateway.name.clone();

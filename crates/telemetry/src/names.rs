@@ -121,6 +121,10 @@ families! {
         "Lines of the access log that were not written, because the disk did not keep up or refused them. Only with an access log.";
     SPANS_DROPPED Counter Process "vamp_spans_dropped_total" []
         "Spans that were not exported, because the collector did not keep up or refused them. Only with an exporter.";
+    CERTIFICATE_EXPIRY Gauge Environment "vamp_certificate_expiry_timestamp_seconds" ["gateway", "certificate"]
+        "When a certificate of a gateway ends, in seconds since 1970. The certificate is named by its file or Secret.";
+    TLS_HANDSHAKES Counter Process "vamp_tls_handshakes_total" ["result"]
+        "TLS handshakes of clients: done; or what was in the way: closed, timeout, not_tls, no_certificate, refused. Only where some gateway has TLS.";
     PROCESS_CPU Counter Process "process_cpu_seconds_total" []
         "Processor time of this process, user and system.";
     PROCESS_RESIDENT Gauge Process "process_resident_memory_bytes" []

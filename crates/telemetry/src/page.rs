@@ -40,6 +40,10 @@ pub struct Gauges {
     pub access_log_lost: Option<u64>,
     /// Spans that were dropped; `None` without an exporter.
     pub spans_dropped: Option<u64>,
+    /// Certificates of gateways: gateway, source, when it ends in seconds since 1970.
+    pub certificates: Vec<(GatewayName, String, i64)>,
+    /// TLS handshakes of clients by result.
+    pub handshakes: Vec<(&'static str, u64)>,
 }
 
 /// One gateway.
@@ -116,6 +120,7 @@ pub fn page(version: &str, environments: &[(&Telemetry, &Gauges)]) -> String {
     page.instances();
     page.targets();
     page.proxy();
+    page.tls();
     page.process(Process::read(), parts.iter().find_map(|part| part.gauges.access_log_lost));
     page.text
 }
@@ -376,6 +381,20 @@ impl Page<'_> {
     fn proxy(&mut self) {
         let idle = self.parts.iter().find_map(|part| part.gauges.idle_connections);
         self.family(&names::IDLE_CONNECTIONS, |samples| idle.iter().for_each(|idle| samples.add(&[], idle)));
+    }
+
+    fn tls(&mut self) {
+        self.each(&names::CERTIFICATE_EXPIRY, |samples, part| {
+            for (gateway, certificate, until) in &part.gauges.certificates {
+                samples.add(&[gateway.as_str(), certificate], until);
+            }
+        });
+        // Of the process: each of its environments would say the same.
+        let handshakes =
+            self.parts.iter().map(|part| &part.gauges.handshakes).find(|counts| !counts.is_empty());
+        self.family(&names::TLS_HANDSHAKES, |samples| {
+            handshakes.into_iter().flatten().for_each(|(result, count)| samples.add(&[result], count));
+        });
     }
 
     fn process(&mut self, process: Process, access_log_lost: Option<u64>) {

@@ -6,6 +6,8 @@ pub mod cluster;
 pub mod conformance;
 pub mod kube;
 pub mod target;
+#[allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+pub mod tls;
 pub mod wire;
 
 use std::time::{Duration, Instant};

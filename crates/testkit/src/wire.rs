@@ -4,9 +4,10 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsStream;
 
 /// How long a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,8 +15,37 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    stream: Inner,
     read: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Inner {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    fn reader(&mut self) -> &mut (dyn AsyncRead + Unpin + Send) {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream,
+        }
+    }
+
+    fn writer(&mut self) -> &mut (dyn AsyncWrite + Unpin + Send) {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream,
+        }
+    }
 }
 
 /// A request or response as read from a wire.
@@ -61,23 +91,41 @@ impl Wire {
     pub fn new(stream: TcpStream) -> Self {
         // Only a matter of speed.
         let _ = stream.set_nodelay(true);
-        Self { stream, read: Vec::new() }
+        Self { stream: Inner::Plain(stream), read: Vec::new() }
+    }
+
+    /// Takes over a TLS connection.
+    pub fn tls(stream: impl Into<TlsStream<TcpStream>>) -> Self {
+        Self { stream: Inner::Tls(Box::new(stream.into())), read: Vec::new() }
+    }
+
+    /// The TLS connection, if it is one.
+    pub fn session(&self) -> Option<&TlsStream<TcpStream>> {
+        match &self.stream {
+            Inner::Plain(_) => None,
+            Inner::Tls(stream) => Some(stream),
+        }
     }
 
     /// Sends bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        within(self.stream.write_all(bytes)).await
+        within(async {
+            let writer = self.stream.writer();
+            writer.write_all(bytes).await?;
+            writer.flush().await
+        })
+        .await
     }
 
     /// Says that nothing more comes.
     pub async fn close_write(&mut self) -> io::Result<()> {
-        within(self.stream.shutdown()).await
+        within(self.stream.writer().shutdown()).await
     }
 
     /// Makes the close a reset.
     pub fn reset(self) {
         // A socket that is already closed needs no reset.
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Reads a request; `None` when the peer closed before its first byte.
@@ -128,7 +176,7 @@ impl Wire {
     /// Reads until the peer closes; a reset is an error.
     pub async fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.read);
-        within(self.stream.read_to_end(&mut rest)).await?;
+        within(self.stream.reader().read_to_end(&mut rest)).await?;
         Ok(rest)
     }
 
@@ -160,7 +208,7 @@ impl Wire {
 
     async fn fill(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        match within(self.stream.read(&mut buffer)).await? {
+        match within(self.stream.reader().read(&mut buffer)).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 self.read.extend_from_slice(&buffer[..read]);

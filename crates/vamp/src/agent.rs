@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::certificates;
 use crate::export::Export;
 use crate::process;
 use crate::settings::{AgentSettings, FollowerSettings};
@@ -106,6 +107,7 @@ impl Running for Serving {
         json!({
             "admin": self.admin.to_string(),
             "virtual_hosts": self.agent.virtual_hosts().to_string(),
+            "virtual_hosts_tls": self.agent.proxy.virtual_host_tls_address().map(|address| address.to_string()),
             "pid": std::process::id(),
         })
     }
@@ -187,7 +189,7 @@ impl Agent {
         let mut settings = process::proxy_settings(
             &follower.proxy,
             follower.gateway_address,
-            follower.virtual_host_listen,
+            (follower.virtual_host_listen, follower.virtual_host_tls_listen),
             sockets,
         );
         let export = Export::new(&follower.proxy, &options.name, &mut settings);
@@ -206,10 +208,12 @@ impl Agent {
             ca_file: follower.ca_file,
             report_period: REPORT_PERIOD,
         };
+        let namespace = settings.environment.clone();
         info!(environment = settings.environment, name = settings.name, "an agent begins");
         let dice = Box::new(process::chance);
         let client = Client::start(settings, Arc::new(served), Arc::clone(&telemetry), cache, dice).await;
         background.push(tokio::spawn(give_back(client.status())));
+        background.push(tokio::spawn(certificates::follow_from_pod(proxy.clone(), namespace)));
         let stopping = Arc::default();
         let mut agent = Self { client, proxy, telemetry, virtual_hosts, stopping, background };
         if let Some(export) = export {
@@ -371,6 +375,8 @@ impl api::Probe for Probe {
             idle_connections: u64::try_from(self.proxy.idle_connections()).ok(),
             access_log_lost: self.proxy.access_log_lost(),
             spans_dropped: self.proxy.spans_dropped(),
+            certificates: process::certificates(&self.proxy),
+            handshakes: process::handshakes(&self.proxy),
             ..Gauges::default()
         })
     }

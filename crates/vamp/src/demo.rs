@@ -43,9 +43,11 @@ pub(crate) fn run(
     if !given("log") {
         settings.log.filter = "warn".into();
     }
-    for (name, address) in
-        [("api-listen", &mut settings.api.listen), ("virtual-host-listen", &mut settings.virtual_host_listen)]
-    {
+    for (name, address) in [
+        ("api-listen", &mut settings.api.listen),
+        ("virtual-host-listen", &mut settings.virtual_host_listen),
+        ("virtual-host-tls-listen", &mut settings.virtual_host_tls_listen),
+    ] {
         if !given(name) && TcpListener::bind(*address).is_err() {
             address.set_port(0);
         }
@@ -55,6 +57,7 @@ pub(crate) fn run(
             "data-dir" => *value = settings.data_dir.display().to_string(),
             "api-listen" => *value = settings.api.listen.to_string(),
             "virtual-host-listen" => *value = settings.virtual_host_listen.to_string(),
+            "virtual-host-tls-listen" => *value = settings.virtual_host_tls_listen.to_string(),
             _ => {}
         }
     }

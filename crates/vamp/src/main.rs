@@ -3,6 +3,7 @@
 mod adapters;
 mod agent;
 mod callers;
+mod certificates;
 mod controller;
 mod demo;
 mod environment;

@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
+use model::name::GatewayName;
 use proxy::Sockets;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,7 @@ pub(crate) fn announce(line: &Value) -> anyhow::Result<()> {
 pub(crate) fn proxy_settings(
     given: &ProxySettings,
     address: IpAddr,
-    virtual_host_listen: SocketAddr,
+    (virtual_host_listen, virtual_host_tls_listen): (SocketAddr, SocketAddr),
     sockets: &Sockets,
 ) -> proxy::Settings {
     let defaults = proxy::Settings::default();
@@ -105,6 +106,8 @@ pub(crate) fn proxy_settings(
         sockets: sockets.clone(),
         address,
         virtual_host_listen: Some(virtual_host_listen),
+        virtual_host_tls_listen: Some(virtual_host_tls_listen),
+        virtual_host_proxy_protocol: given.virtual_host_proxy_protocol,
         access_log: given.access_log.as_ref().map(|file| match file.to_str() {
             Some("-") => proxy::AccessLog::Stdout,
             _ => proxy::AccessLog::File(file.clone()),
@@ -126,6 +129,23 @@ pub(crate) fn budgets(proxy: &proxy::Proxy) -> Vec<telemetry::GatewayGauge> {
         retries_refused: status.retries_refused,
     };
     proxy.gateways().into_iter().map(gauge).collect()
+}
+
+/// The certificates that a proxy shows, for the page of metrics.
+pub(crate) fn certificates(proxy: &proxy::Proxy) -> Vec<(GatewayName, String, i64)> {
+    let all = proxy.certificates();
+    all.iter()
+        .filter_map(|one| Some((one.gateway.clone(), one.source.clone(), one.not_after?.as_second())))
+        .collect()
+}
+
+/// What became of its TLS handshakes; nothing where no gateway has TLS.
+pub(crate) fn handshakes(proxy: &proxy::Proxy) -> Vec<(&'static str, u64)> {
+    let counted = proxy.handshakes();
+    if proxy.certificates().is_empty() && counted == proxy::Handshakes::default() {
+        return Vec::new();
+    }
+    std::iter::once(("done", counted.done)).chain(counted.failed).collect()
 }
 
 /// A number that nobody can foresee; not for secrets.

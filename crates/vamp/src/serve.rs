@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::adapters::Applied;
+use crate::certificates;
 use crate::environment::{Environment, Metrics, Parts};
 use crate::export::Export;
 use crate::gateways;
@@ -71,6 +72,7 @@ impl Running for Server {
         json!({
             "api": self.api.to_string(),
             "virtual_hosts": self.virtual_hosts.to_string(),
+            "virtual_hosts_tls": self.proxy.virtual_host_tls_address().map(|address| address.to_string()),
             "pid": std::process::id(),
         })
     }
@@ -160,7 +162,7 @@ impl Server {
         let mut proxy_settings = process::proxy_settings(
             &settings.proxy,
             settings.gateway_address,
-            settings.virtual_host_listen,
+            (settings.virtual_host_listen, settings.virtual_host_tls_listen),
             sockets,
         );
         let export = Export::new(&settings.proxy, &settings.environment, &mut proxy_settings);
@@ -169,6 +171,11 @@ impl Server {
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
+        let reserved: Vec<u16> = [Some(api), Some(virtual_hosts), proxy.virtual_host_tls_address()]
+            .into_iter()
+            .flatten()
+            .map(|address| address.port())
+            .collect();
         let platform = Platform::start(&settings).await?;
         let memory = Memory::default();
         let mut environment = Environment::start(Parts {
@@ -176,7 +183,7 @@ impl Server {
                 &settings,
                 platform.namespace(),
                 filter.clone(),
-                &[api.port(), virtual_hosts.port()],
+                &reserved,
                 proxy.clone(),
             ),
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -198,6 +205,12 @@ impl Server {
         environment.spawn(follow(control.clone(), proxy.clone(), published));
         environment.spawn(incidents::tell(proxy.clone(), control.clone()));
         environment.spawn(memory.run());
+        match &platform {
+            Platform::Kubernetes(platform) => {
+                environment.spawn(certificates::follow_on(proxy.clone(), platform.clone()));
+            }
+            Platform::Local(_) => environment.spawn(certificates::refuse_all(proxy.clone())),
+        }
         if let Platform::Kubernetes(platform) = &platform {
             environment.spawn(gateways::keep(platform.clone(), control.clone()));
         }

@@ -49,6 +49,15 @@ pub(crate) struct Settings {
         value_parser = listen
     )]
     pub(crate) virtual_host_listen: SocketAddr,
+    /// Address of the shared listener for TLS, opened once a gateway with virtual hosts has a certificate; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_TLS_LISTEN",
+        default_value = "127.0.0.1:8443",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
+    )]
+    pub(crate) virtual_host_tls_listen: SocketAddr,
     /// Address on which gateway ports are opened and reached
     #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub(crate) gateway_address: IpAddr,

@@ -16,6 +16,9 @@ pub(crate) fn gateway(name: &str, weight: u16) -> Arc<GatewayConfig> {
         hosts: vec![format!("{name}.example")],
         sticky: None,
         sticky_generation: 0,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         routes: vec![RouteConfig {
             path: RoutePath::parse("(1.0)").unwrap(),
             lookup: "r".into(),

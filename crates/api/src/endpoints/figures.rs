@@ -369,5 +369,7 @@ fn gauges(app: &App) -> Gauges {
         idle_connections: data_plane.idle_connections(),
         access_log_lost: data_plane.access_log_lost(),
         spans_dropped: data_plane.spans_dropped(),
+        certificates: data_plane.certificates(),
+        handshakes: data_plane.handshakes(),
     }
 }

@@ -277,6 +277,7 @@ impl Trial {
             address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             kind: TargetKind::Instance,
             protocol: TargetProtocol::default(),
+            tls: None,
         };
         let route = RouteConfig {
             path: RoutePath::parse("any").ok()?,

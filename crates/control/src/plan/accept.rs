@@ -493,6 +493,13 @@ fn check_protocol(gateway: &Gateway) -> Vec<Problem> {
             "Sticky sessions are not allowed for TCP port.",
         ));
     }
+    if protocol == Protocol::Tcp && gateway.declared.tls.as_ref().is_some_and(|tls| tls.redirect) {
+        problems.push(Problem::new(
+            "tls",
+            "/tls/redirect",
+            "A redirect to https is not possible for TCP port.",
+        ));
+    }
     for route in &gateway.live.routes {
         let path = &route.path;
         if protocol == Protocol::Tcp && (route.condition.is_some() || !route.rewrites.is_empty()) {

@@ -28,6 +28,9 @@ pub(super) fn edited(base: &GatewaySpec, given: &GatewaySpec, declared: &Gateway
         sticky: pick(&base.sticky, &given.sticky, &declared.sticky),
         virtual_hosts: pick(&base.virtual_hosts, &given.virtual_hosts, &declared.virtual_hosts),
         service: pick(&base.service, &given.service, &declared.service),
+        tls: pick(&base.tls, &given.tls, &declared.tls),
+        target_tls: pick(&base.target_tls, &given.target_tls, &declared.target_tls),
+        proxy_protocol: pick(&base.proxy_protocol, &given.proxy_protocol, &declared.proxy_protocol),
     }
 }
 
@@ -150,6 +153,9 @@ pub(super) fn kept(previous: &Gateway, given: GatewaySpec) -> GatewaySpec {
         sticky: given.sticky,
         virtual_hosts,
         service: declared.service.clone(),
+        tls: given.tls,
+        target_tls: given.target_tls,
+        proxy_protocol: given.proxy_protocol,
     }
 }
 

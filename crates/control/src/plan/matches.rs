@@ -342,6 +342,7 @@ fn member(candidate: Candidate, instance: &Instance) -> Member {
         address: TargetAddress::Socket(address),
         kind: TargetKind::Instance,
         protocol: TargetProtocol::of_hint(candidate.app_protocol.as_deref()),
+        tls: None,
     });
     let sources = if candidate.captures.len() < 2 {
         BTreeMap::new()

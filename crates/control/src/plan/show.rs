@@ -25,6 +25,9 @@ pub fn view(name: &GatewayName, gateway: &Gateway, rules: &Rules) -> GatewayView
         port: live.port,
         sticky: declared.sticky,
         virtual_hosts: live.hosts.clone(),
+        tls: declared.tls.clone(),
+        target_tls: declared.target_tls.clone(),
+        proxy_protocol: declared.proxy_protocol,
         selector: declared.selector.clone(),
         routes: live.routes.iter().map(|route| (route.path.clone(), route_view(route, gateway))).collect(),
     }
@@ -79,6 +82,20 @@ pub fn absent(gateway: &Gateway) -> Vec<bool> {
     gateway.live.routes.iter().map(|route| gateway.sighted.is_absent(&route.path)).collect()
 }
 
+/// A target with what the gateway says about TLS to its targets.
+fn secured(target: &TargetConfig, gateway: &Gateway) -> TargetConfig {
+    let Some(tls) = gateway.declared.target_tls.as_ref().filter(|_| target.kind != TargetKind::Gateway)
+    else {
+        return target.clone();
+    };
+    let of_address = || match &target.address {
+        TargetAddress::Socket(address) => address.ip().to_string(),
+        TargetAddress::Name { host, .. } => host.clone(),
+    };
+    let name = tls.server_name.clone().or_else(|| target.tls.clone()).unwrap_or_else(of_address);
+    TargetConfig { tls: Some(name), ..target.clone() }
+}
+
 /// The gateway as proxies serve it.
 pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
     let live = &gateway.live;
@@ -91,7 +108,7 @@ pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
         strength: route.strength.hundredths(),
         balance: route.balance.clone(),
         rewrites: route.rewrites.clone(),
-        targets: gateway.sighted.targets(&route.path).to_vec(),
+        targets: gateway.sighted.targets(&route.path).iter().map(|target| secured(target, gateway)).collect(),
     });
     GatewayConfig {
         name: name.clone(),
@@ -101,6 +118,9 @@ pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
         hosts: if protocol == Protocol::Http { live.hosts.clone() } else { Vec::new() },
         sticky: gateway.declared.sticky,
         sticky_generation: live.sticky_generation,
+        tls: gateway.declared.tls.clone(),
+        target_tls: gateway.declared.target_tls.clone(),
+        proxy_protocol: gateway.declared.proxy_protocol,
         routes: routes.collect(),
     }
 }

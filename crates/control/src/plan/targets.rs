@@ -26,9 +26,14 @@ pub(super) fn explicit(path: &RoutePath, state: &State, rules: &Rules) -> Option
 }
 
 fn outside(text: &str, address: External) -> TargetConfig {
-    let address = match address {
-        External::Ip { ip, port } => TargetAddress::Socket(SocketAddr::new(ip, port)),
-        External::Name { host, port } => TargetAddress::Name { host, port },
+    let (address, tls) = match address {
+        External::Ip { ip, port, tls } => {
+            (TargetAddress::Socket(SocketAddr::new(ip, port)), tls.then(|| ip.to_string()))
+        }
+        External::Name { host, port, tls } => {
+            let name = tls.then(|| host.clone());
+            (TargetAddress::Name { host, port }, name)
+        }
     };
     TargetConfig {
         id: id(text, ""),
@@ -36,6 +41,7 @@ fn outside(text: &str, address: External) -> TargetConfig {
         address,
         kind: TargetKind::External,
         protocol: TargetProtocol::default(),
+        tls,
     }
 }
 
@@ -50,6 +56,8 @@ fn chained(path: &RoutePath, state: &State, rules: &Rules) -> Option<TargetConfi
         address: TargetAddress::Socket(address),
         kind: TargetKind::Gateway,
         protocol: TargetProtocol::default(),
+        // Its own listener: whose it is needs no proof.
+        tls: gateway.declared.tls.as_ref().map(|_| "localhost".to_owned()),
     })
 }
 

@@ -70,7 +70,7 @@ pub struct Right {
     pub why: &'static str,
 }
 
-/// Every right of the controller. The agent has none: what it mounts (its token, the CA) the kubelet fetches.
+/// Every right of the controller. The agent has none but [`CERTIFICATES`]: what it mounts (its token, the CA) the kubelet fetches.
 pub const RIGHTS: &[Right] = &[
     Right {
         scope: Scope::Environment,
@@ -236,6 +236,16 @@ pub const RIGHTS: &[Right] = &[
     },
 ];
 
+/// Role that lets proxies read certificates, in the namespace of an environment. An installation grants it for the Secrets that it lists, since
+/// which they are is for gateways to say.
+pub const CERTIFICATES: &str = "vamp-certificates";
+const CERTIFICATE_VERBS: &[&str] = &["get", "watch"];
+
+/// The rule of that Role in one line.
+pub(crate) fn certificate_rule_text(secrets: &[&str]) -> String {
+    rule_text("", "secrets", secrets, CERTIFICATE_VERBS)
+}
+
 /// The rights that one scope needs.
 pub fn of(scope: Scope) -> impl Iterator<Item = &'static Right> {
     RIGHTS.iter().filter(move |right| right.scope == scope)
@@ -300,7 +310,16 @@ pub struct Usage<'a> {
 impl Usage<'_> {
     /// Whether a row of [`RIGHTS`] permits it.
     pub fn is_permitted(&self) -> bool {
-        RIGHTS.iter().any(|right| right.permits(self))
+        RIGHTS.iter().any(|right| right.permits(self)) || self.is_of_certificate()
+    }
+
+    /// A Secret by its name, as [`CERTIFICATES`] permits it.
+    fn is_of_certificate(&self) -> bool {
+        self.group.is_empty()
+            && self.resource == "secrets"
+            && self.namespaced
+            && self.name.is_some()
+            && CERTIFICATE_VERBS.contains(&self.verb)
     }
 }
 

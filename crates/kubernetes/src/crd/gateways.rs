@@ -183,6 +183,34 @@ fn spec() -> Value {
                      them, as status.hosts shows.",
                 ),
             ),
+            ("tls", tls()),
+            (
+                "target_tls",
+                object(
+                    "Targets are reached with TLS, all of them. An empty map is enough.",
+                    [
+                        (
+                            "ca_file",
+                            text(
+                                "File with the certificates of the authorities that targets are checked against, PEM, in the container of the proxy. Those of the system without.",
+                            ),
+                        ),
+                        (
+                            "server_name",
+                            text(
+                                "The name that certificates of targets must be for. That of the address without.",
+                            ),
+                        ),
+                        ("insecure_skip_verification", boolean("Takes every certificate.")),
+                    ],
+                ),
+            ),
+            (
+                "proxy_protocol",
+                boolean(
+                    "Whether connections to the gateway's port begin with a header of the PROXY protocol, from a load balancer that says who the client is.",
+                ),
+            ),
             ("metadata", free_form("Free form, kept and returned as it is.")),
             ("service", service),
             ("lookup_name", ignored("the id of the gateway")),
@@ -200,6 +228,45 @@ fn spec() -> Value {
         spec,
         "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)",
         "Inconsistent name: the name of a gateway cannot be changed, create another one.",
+    )
+}
+
+/// Vamp checks what it says; the schema tells which fields there are.
+fn tls() -> Value {
+    let certificate = || {
+        text(
+            "Path of the certificate, PEM, on the machine or in the container of the proxy, followed by those between it and the authority.",
+        )
+    };
+    let key = || text("Path of the private key, PEM.");
+    let secret = || {
+        text("Name of a Secret of type kubernetes.io/tls in this namespace, in place of certificate and key.")
+    };
+    object(
+        "Certificates that clients see. The gateway's own port then expects TLS, and its virtual hosts are reached on the shared \
+         listener for TLS too. Private keys are read by the proxies only.",
+        [
+            ("certificate", certificate()),
+            ("key", key()),
+            ("secret", secret()),
+            (
+                "certificates",
+                list(
+                    "Several certificates: the name that a client asks for chooses; the first is for all other names.",
+                    object(
+                        "A certificate, in files or in a Secret.",
+                        [("certificate", certificate()), ("key", key()), ("secret", secret())],
+                    ),
+                ),
+            ),
+            ("minimum_version", several_forms("1.2, which it is unless given, or 1.3.")),
+            (
+                "redirect",
+                boolean(
+                    "Whether requests without TLS to the virtual hosts are answered with a redirect (308) to https.",
+                ),
+            ),
+        ],
     )
 }
 

@@ -13,6 +13,8 @@ pub enum External {
         ip: IpAddr,
         /// Port, not 0.
         port: u16,
+        /// Written with `https://`.
+        tls: bool,
     },
     /// A host name, resolved now and then.
     Name {
@@ -20,11 +22,13 @@ pub enum External {
         host: String,
         /// Port, not 0.
         port: u16,
+        /// Written with `https://`.
+        tls: bool,
     },
 }
 
 /// Parses the text between the brackets of an external route path (R2): `host:port`, `ip:port` or `[ipv6]:port`, with or
-/// without `http://` in front.
+/// without `http://` or `https://` in front.
 ///
 /// # Errors
 /// A message for the user.
@@ -35,10 +39,11 @@ pub fn external(text: &str) -> Result<External, String> {
             crate::yaml::shorten(text)
         )
     };
-    let rest = match text.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-        Some(_) => return Err(refused("only http:// may stand in front")),
-        None => text,
+    let (rest, tls) = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (rest, false),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (rest, true),
+        Some(_) => return Err(refused("only http:// or https:// may stand in front")),
+        None => (text, false),
     };
     let (host, port) = rest.rsplit_once(':').ok_or_else(|| refused("the port is missing"))?;
     let digits = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
@@ -49,17 +54,17 @@ pub fn external(text: &str) -> Result<External, String> {
     if let Some(inner) = host.strip_prefix('[') {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse::<Ipv6Addr>().ok());
         let ip = address.ok_or_else(|| refused("the brackets hold no IPv6 address"))?;
-        return Ok(External::Ip { ip: ip.into(), port });
+        return Ok(External::Ip { ip: ip.into(), port, tls });
     }
     if let Ok(ip) = host.parse::<Ipv4Addr>() {
-        return Ok(External::Ip { ip: ip.into(), port });
+        return Ok(External::Ip { ip: ip.into(), port, tls });
     }
     let host = host_name(host).map_err(|why| refused(&why))?;
     // A name whose last label is a number is meant to be an address (RFC 1123 2.1).
     if host.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
         return Err(refused("this is no IPv4 address"));
     }
-    Ok(External::Name { host, port })
+    Ok(External::Name { host, port, tls })
 }
 
 /// Checks a host name (RFC 1123 labels) and returns it in lower case.

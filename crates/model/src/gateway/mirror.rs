@@ -34,6 +34,9 @@ impl GatewaySpec {
                 "sticky" => self.sticky = other.sticky,
                 "virtual_hosts" => self.virtual_hosts.clone_from(&other.virtual_hosts),
                 "service" => self.service.clone_from(&other.service),
+                "tls" => self.tls.clone_from(&other.tls),
+                "target_tls" => self.target_tls.clone_from(&other.target_tls),
+                "proxy_protocol" => self.proxy_protocol = other.proxy_protocol,
                 _ => {}
             }
         }
@@ -93,6 +96,15 @@ impl GatewaySpec {
         }
         if !self.virtual_hosts.is_empty() {
             add("virtual_hosts", json!(self.virtual_hosts));
+        }
+        if let Some(tls) = &self.tls {
+            add("tls", tls.to_document());
+        }
+        if let Some(tls) = &self.target_tls {
+            add("target_tls", tls.to_json());
+        }
+        if self.proxy_protocol {
+            add("proxy_protocol", true.into());
         }
         if !self.metadata.is_empty() {
             add("metadata", Value::Object(self.metadata.clone()));
@@ -183,6 +195,11 @@ mod tests {
             "port: 9070/tcp\nroutes: {a: {weight: 100%}}",
             "selector: label(app)((.*))\nsticky: instance\nvirtual_hosts: [a.example]\nmetadata: {a: {b: [1]}}",
             "service: {host: x.example, port: 80}",
+            "tls: {secret: shop-tls, redirect: true}",
+            "target_tls: {}",
+            "target_tls: {ca_file: /etc/ca.crt, server_name: shop.internal}\nproxy_protocol: true",
+            "target_tls: {insecure_skip_verification: true}",
+            "tls: {certificates: [{certificate: /a.crt, key: /a.key}, {secret: b.example}], minimum_version: 1.3}",
             "routes: {b: {weight: 90%}, a: {weight: 10%, condition: has header x, condition_strength: 5%, balance: uri}}",
             "routes: {a: {rewrites: [{path: '/v2%[path] if path_beg /api'}], metadata: {k: v}, selector: label(a)(b)}}",
         ] {

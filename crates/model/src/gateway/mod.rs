@@ -19,6 +19,7 @@ mod read_route;
 mod resolve;
 mod rules;
 mod stored;
+mod tls;
 mod weights;
 mod write;
 
@@ -41,6 +42,7 @@ pub use crate::gateway::host::{External, HostFormats, automatic_host, external, 
 pub use crate::gateway::mirror::Mirror;
 pub(crate) use crate::gateway::read::{only, refuse_import};
 pub(crate) use crate::gateway::read_route::{read_condition, read_rewrite, read_route};
+pub use crate::gateway::tls::{CertificateSource, TargetTls, Tls, TlsVersion};
 pub use crate::gateway::weights::{complete_weights, weights_add_up};
 
 /// Stickiness of a gateway (section 12).
@@ -125,6 +127,12 @@ pub struct GatewayDocument {
     pub virtual_hosts: Vec<String>,
     /// Given address of the gateway.
     pub service: Option<ServiceAddress>,
+    /// TLS to clients.
+    pub tls: Option<Tls>,
+    /// TLS to targets.
+    pub target_tls: Option<TargetTls>,
+    /// Clients of its own port come through a load balancer that says who they are (PROXY protocol).
+    pub proxy_protocol: bool,
 }
 
 /// A route of a document: written out, or the name of a stored route.
@@ -201,6 +209,15 @@ pub struct GatewaySpec {
     /// Given address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceAddress>,
+    /// TLS to clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// TLS to targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_tls: Option<TargetTls>,
+    /// Clients of its own port come through a load balancer that says who they are (PROXY protocol).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proxy_protocol: bool,
 }
 
 /// A route without references.
@@ -260,6 +277,12 @@ pub struct GatewayView {
     pub sticky: Option<Sticky>,
     /// Virtual hosts in force, the automatic ones first.
     pub virtual_hosts: Vec<String>,
+    /// TLS to clients.
+    pub tls: Option<Tls>,
+    /// TLS to targets.
+    pub target_tls: Option<TargetTls>,
+    /// PROXY protocol on its own port.
+    pub proxy_protocol: bool,
     /// Selector as written.
     pub selector: Option<Selector>,
     /// Routes in order.

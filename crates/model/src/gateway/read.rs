@@ -2,6 +2,7 @@
 
 use crate::fields::{Fields, text, wrong_type};
 use crate::gateway::read_route::{self, read_selector};
+use crate::gateway::tls::{read_flag, read_target_tls, read_tls};
 use crate::gateway::{GatewayDocument, ServiceAddress, Sticky, host_name};
 use crate::name::GatewayName;
 use crate::port::{Port, Protocol};
@@ -67,12 +68,27 @@ fn read(node: &Node, problems: &mut Problems) -> Option<GatewayDocument> {
     let sticky = read_sticky(&mut fields, protocol, problems);
     let virtual_hosts = read_virtual_hosts(&mut fields, problems);
     let service = read_service(&mut fields, problems);
+    let tls = read_tls(&mut fields, protocol, problems);
+    let target_tls = read_target_tls(&mut fields, problems);
+    let proxy_protocol = read_flag(&mut fields, "proxy_protocol", problems);
     let routes = match fields.take("routes") {
         Some(node) => read_route::read_routes(node, protocol, name_text.unwrap_or_default(), problems),
         None => Vec::new(),
     };
     fields.finish(problems);
-    Some(GatewayDocument { name: name?, metadata, port, selector, routes, sticky, virtual_hosts, service })
+    Some(GatewayDocument {
+        name: name?,
+        metadata,
+        port,
+        selector,
+        routes,
+        sticky,
+        virtual_hosts,
+        service,
+        tls,
+        target_tls,
+        proxy_protocol,
+    })
 }
 
 fn read_name(fields: &Fields<'_>, text: &str, problems: &mut Problems) -> Option<GatewayName> {

@@ -60,6 +60,9 @@ impl GatewayDocument {
             sticky: self.sticky,
             virtual_hosts: self.virtual_hosts,
             service: self.service,
+            tls: self.tls,
+            target_tls: self.target_tls,
+            proxy_protocol: self.proxy_protocol,
         })
     }
 }

@@ -15,7 +15,7 @@ impl GatewayView {
             .iter()
             .map(|(path, route)| (path.to_string(), self.route_to_json(path, route)))
             .collect();
-        json!({
+        let mut view = json!({
             "name": self.name.as_str(),
             "kind": "gateways",
             "metadata": self.metadata,
@@ -29,7 +29,20 @@ impl GatewayView {
             "virtual_hosts": self.virtual_hosts,
             "selector": self.selector.as_ref().map(Selector::text),
             "routes": routes,
-        })
+        });
+        // Most gateways have none, and clients of before know none.
+        if let Some(view) = view.as_object_mut() {
+            if let Some(tls) = &self.tls {
+                view.insert("tls".into(), tls.to_json());
+            }
+            if let Some(tls) = &self.target_tls {
+                view.insert("target_tls".into(), tls.to_json());
+            }
+            if self.proxy_protocol {
+                view.insert("proxy_protocol".into(), true.into());
+            }
+        }
+        view
     }
 
     fn route_to_json(&self, path: &RoutePath, route: &RouteView) -> Value {

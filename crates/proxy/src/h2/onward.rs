@@ -57,11 +57,11 @@ impl Attempt<'_> {
         let mut ticket = match connect.await {
             Ok(ticket) => ticket,
             Err(failure) => {
-                let timed_out = failure.is_none();
+                let own = if failure.is_none() { Own::CONNECT_TIMEOUT } else { Own::CONNECT };
                 if !failure.is_some_and(|error| is_own_fault(&error)) {
                     plan.served.refused(chosen);
                 }
-                plan.after_failed_connect(client, self.view, self.failed, facts, timed_out)?;
+                plan.after_failed_connect(client, self.view, self.failed, facts, own)?;
                 return Ok(None);
             }
         };
@@ -101,7 +101,7 @@ impl Attempt<'_> {
             target,
             host,
             client: client.address(),
-            forwarded: client.listener.forwarded(),
+            forwarded: client.listener.forwarded(self.view.tls),
             body: self.accepted.body,
             upgrade: self.accepted.upgrade,
             to_gateway: plan.served.is_gateway(chosen),

@@ -25,8 +25,8 @@ use crate::h1::head::Bounds;
 use crate::plan::{Plan, find};
 use crate::reply::Own;
 use crate::scratch::Scratch;
-use crate::stream::Stream;
 use crate::timer::Watch;
+use crate::tls::TlsFailed;
 use routing::decide::rewrite;
 
 /// Serves one stream.
@@ -120,14 +120,14 @@ async fn exchange(
             },
         };
         let target = plan.served.target(chosen);
-        let (address, http2) = (target.address, target.http2);
+        let (address, destination, http2) = (target.address, target.destination(), target.http2);
 
         // A connection.
         let mut ticket = None;
         let mut stream = None;
         let mut reused = false;
         if !http2 && !fresh {
-            stream = client.worker.pool.take(address);
+            stream = client.worker.pool.take(destination);
             reused = stream.is_some();
         }
         if stream.is_none() {
@@ -140,18 +140,22 @@ async fn exchange(
                     ticket = Some(taken);
                 })
             } else {
-                let connected = Box::pin(within(watch, patience, Stream::connect(address))).await;
+                let connected = Box::pin(within(watch, patience, target.connect(client))).await;
                 connected.map(|connected| stream = Some(connected))
             };
             if let Err(failure) = connected {
-                let timed_out = failure.is_none();
+                let own = match &failure {
+                    None => Own::CONNECT_TIMEOUT,
+                    Some(error) if TlsFailed::is(error) => Own::TLS,
+                    Some(_) => Own::CONNECT,
+                };
                 if !failure.is_some_and(|error| is_own_fault(&error)) {
                     plan.served.refused(chosen);
                 }
                 if watch.is_over() {
                     break Own::RESPONSE_TIMEOUT;
                 }
-                match plan.after_failed_connect(client, &view, failed, facts, timed_out) {
+                match plan.after_failed_connect(client, &view, failed, facts, own) {
                     Ok(()) => continue,
                     Err(own) => break own,
                 }
@@ -180,7 +184,7 @@ async fn exchange(
             Ok(true) => facts.follow(&plan),
             Ok(false) => {
                 if let Some(stream) = stream {
-                    client.worker.pool.put(address, stream);
+                    client.worker.pool.put(destination, stream);
                 }
                 continue;
             }
@@ -195,7 +199,7 @@ async fn exchange(
             target: path,
             host: identity.host,
             client: client.address(),
-            forwarded: client.listener.forwarded(),
+            forwarded: client.listener.forwarded(view.tls),
             body: accepted.body,
             upgrade: accepted.upgrade,
             to_gateway: plan.served.is_gateway(chosen),
@@ -244,7 +248,7 @@ async fn exchange(
                 if done.reusable
                     && let Some(stream) = stream
                 {
-                    client.worker.pool.put(address, stream);
+                    client.worker.pool.put(destination, stream);
                 }
                 return done.whole;
             }

@@ -23,4 +23,5 @@ mod storms;
 mod support;
 mod tcp;
 mod timeouts;
+mod tls;
 mod upgrades;

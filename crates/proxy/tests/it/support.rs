@@ -82,6 +82,9 @@ pub(crate) fn gateway(name: &str, routes: Vec<RouteConfig>) -> GatewayConfig {
         hosts: vec![format!("{name}.test")],
         sticky: None,
         sticky_generation: 0,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         routes,
     }
 }
@@ -132,6 +135,7 @@ pub(crate) fn target(address: SocketAddr, kind: TargetKind) -> TargetConfig {
         address: TargetAddress::Socket(address),
         kind,
         protocol: TargetProtocol::default(),
+        tls: None,
     }
 }
 

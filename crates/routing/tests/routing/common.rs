@@ -60,6 +60,7 @@ pub(crate) fn target(path: &str, index: usize) -> TargetConfig {
         address: TargetAddress::Socket(address),
         kind: TargetKind::Instance,
         protocol: TargetProtocol::default(),
+        tls: None,
     }
 }
 
@@ -108,6 +109,9 @@ pub(crate) fn shop(routes: impl IntoIterator<Item = RouteConfig>) -> GatewayConf
         hosts: Vec::new(),
         sticky: None,
         sticky_generation: 0,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         routes: routes.into_iter().collect(),
     }
 }

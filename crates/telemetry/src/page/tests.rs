@@ -70,6 +70,8 @@ fn example() -> (std::sync::Arc<Telemetry>, Gauges) {
         idle_connections: Some(5),
         access_log_lost: Some(7),
         spans_dropped: Some(8),
+        certificates: vec![(gateway("shop"), "/etc/shop.crt".into(), 1_900_000_000)],
+        handshakes: vec![("done", 3), ("refused", 1)],
     };
     (telemetry, gauges)
 }
@@ -83,6 +85,8 @@ fn lines_of_the_example() {
         r#"vamp_build_info{version="0.1.0"} 1"#,
         r"vamp_config_revision 42",
         r"vamp_access_log_lost_lines_total 7",
+        r#"vamp_certificate_expiry_timestamp_seconds{gateway="shop",certificate="/etc/shop.crt"} 1900000000"#,
+        r#"vamp_tls_handshakes_total{result="refused"} 1"#,
         r#"vamp_proxy_revision{proxy="local"} 41"#,
         r#"vamp_route_weight{gateway="shop",route="(1.0)",kind="desired"} 80.5"#,
         r#"vamp_route_weight{gateway="shop",route="(1.0)",kind="observed"} 57.14"#,

@@ -15,6 +15,7 @@ use telemetry::Telemetry;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{self, Applied, NoWorkloads};
+use crate::process;
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 
@@ -148,6 +149,14 @@ impl api::DataPlane for DataPlane {
 
     fn access_log_lost(&self) -> Option<u64> {
         self.0.access_log_lost()
+    }
+
+    fn certificates(&self) -> Vec<(GatewayName, String, i64)> {
+        process::certificates(&self.0)
+    }
+
+    fn handshakes(&self) -> Vec<(&'static str, u64)> {
+        process::handshakes(&self.0)
     }
 }
 

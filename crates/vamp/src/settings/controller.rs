@@ -66,7 +66,7 @@ pub(crate) struct ControllerSettings {
     #[arg(
         long,
         env = "VAMP_RESERVED_PORTS",
-        default_value = "8000,8091",
+        default_value = "8000,8091,8443",
         value_name = "PORT",
         value_delimiter = ','
     )]

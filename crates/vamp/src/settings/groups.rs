@@ -114,6 +114,18 @@ pub(crate) struct ProxySettings {
     pub(crate) otlp_endpoint: Option<otlp::Endpoint>,
     #[command(flatten)]
     pub(crate) care: CareSettings,
+    /// Whether connections to the shared listeners begin with a header of the PROXY protocol, from a load balancer that says who the client is
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_PROXY_PROTOCOL",
+        default_value_t = false,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set,
+        value_name = "true|false"
+    )]
+    pub(crate) virtual_host_proxy_protocol: bool,
     /// How long requests under way may take to finish when the proxy stops
     #[arg(long, env = "VAMP_DRAIN_TIMEOUT", default_value = "30s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_timeout: Duration,
@@ -185,6 +197,15 @@ pub(crate) struct FollowerSettings {
         value_parser = listen
     )]
     pub(crate) virtual_host_listen: SocketAddr,
+    /// Address of the shared listener for TLS, opened once a gateway with virtual hosts has a certificate; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_TLS_LISTEN",
+        default_value = "0.0.0.0:8443",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
+    )]
+    pub(crate) virtual_host_tls_listen: SocketAddr,
     /// How long the proxy goes on serving when it is told to stop, for those who do not know yet that it will be gone
     #[arg(long, env = "VAMP_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_delay: Duration,

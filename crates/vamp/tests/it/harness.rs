@@ -276,6 +276,7 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, Value) {
     }
     let mut child = command
         .args(["--api-listen", "127.0.0.1:0", "--virtual-host-listen", "127.0.0.1:0", "--log", "warn"])
+        .args(["--virtual-host-tls-listen", "127.0.0.1:0"])
         .args(["--data-dir".as_ref(), folder.join("data").as_os_str()])
         .args(["--drain-timeout", "5s"])
         .args(arguments)

@@ -21,4 +21,5 @@ mod release;
 mod rollout;
 mod takeover;
 mod target;
+mod tls;
 mod writers;

@@ -49,8 +49,8 @@ fn host_names() {
 
 #[test]
 fn external_addresses() {
-    let name = |host: &str, port| Ok(External::Name { host: host.into(), port });
-    let ip = |ip: &str, port| Ok(External::Ip { ip: ip.parse().unwrap(), port });
+    let name = |host: &str, port| Ok(External::Name { host: host.into(), port, tls: false });
+    let ip = |ip: &str, port| Ok(External::Ip { ip: ip.parse().unwrap(), port, tls: false });
     for (text, expected) in [
         ("localhost:5050", name("localhost", 5050)),
         ("LocalHost:1", name("localhost", 1)),
@@ -62,6 +62,8 @@ fn external_addresses() {
         ("[::1]:8080", ip("::1", 8080)),
         ("http://[2001:db8::1]:8080", ip("2001:db8::1", 8080)),
         ("a:00080", name("a", 80)),
+        ("https://a.example:443", Ok(External::Name { host: "a.example".into(), port: 443, tls: true })),
+        ("HTTPS://[::1]:1", Ok(External::Ip { ip: "::1".parse().unwrap(), port: 1, tls: true })),
     ] {
         assert_eq!(external(text), expected, "{text}");
     }

@@ -5,6 +5,7 @@ mod hosts;
 mod properties;
 mod refused;
 mod resolved;
+mod tls;
 mod written;
 
 use super::*;

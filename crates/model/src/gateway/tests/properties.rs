@@ -104,6 +104,36 @@ fn routes() -> impl Strategy<Value = Vec<(RoutePath, RouteSpec)>> {
         .prop_map(|(paths, routes)| paths.into_iter().zip(routes).collect())
 }
 
+fn tls() -> impl Strategy<Value = Option<Tls>> {
+    let files = |name: &str| CertificateSource::Files {
+        certificate: format!("/etc/{name}.crt"),
+        key: format!("/etc/{name}.key"),
+    };
+    let sources = vec![files("a"), files("b"), CertificateSource::Secret { secret: "shop-tls".into() }];
+    let tls = (
+        prop::sample::subsequence(sources, 1..=3),
+        select(vec![TlsVersion::V12, TlsVersion::V13]),
+        any::<bool>(),
+    )
+        .prop_map(|(certificates, minimum_version, redirect)| Tls {
+            certificates,
+            minimum_version,
+            redirect,
+        });
+    prop::option::of(tls)
+}
+
+fn target_tls() -> impl Strategy<Value = Option<TargetTls>> {
+    let file = prop::option::of(Just("/etc/ca.crt".to_owned()));
+    let name = prop::option::of(Just("shop.internal".to_owned()));
+    let tls = (file, name, any::<bool>()).prop_map(|(ca_file, server_name, skip)| TargetTls {
+        insecure_skip_verification: skip && ca_file.is_none(),
+        ca_file,
+        server_name,
+    });
+    prop::option::of(tls)
+}
+
 fn spec() -> impl Strategy<Value = GatewaySpec> {
     let port = prop::option::of(select(vec!["9070", "9070/http", "0", "0/http"]))
         .prop_map(|p| p.map(|p| Port::parse(p).unwrap()));
@@ -113,18 +143,42 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
     let hosts = prop::sample::subsequence(vec!["a.example".to_owned(), "b.example".to_owned()], 0..=2);
     let name =
         select(vec!["g", "a/b", "a/b/c", "1.0", "NO"]).prop_map(|name| GatewayName::parse(name).unwrap());
-    (name, metadata(), port, selector(), routes(), sticky, hosts, service).prop_map(
-        |(name, metadata, port, selector, routes, sticky, virtual_hosts, service)| GatewaySpec {
-            name,
-            metadata,
-            port,
-            selector,
-            routes,
-            sticky,
-            virtual_hosts,
-            service,
-        },
+    (
+        name,
+        metadata(),
+        port,
+        selector(),
+        routes(),
+        sticky,
+        hosts,
+        service,
+        (tls(), target_tls(), any::<bool>()),
     )
+        .prop_map(
+            |(
+                name,
+                metadata,
+                port,
+                selector,
+                routes,
+                sticky,
+                virtual_hosts,
+                service,
+                (tls, target_tls, proxy_protocol),
+            )| GatewaySpec {
+                name,
+                metadata,
+                port,
+                selector,
+                routes,
+                sticky,
+                virtual_hosts,
+                service,
+                tls,
+                target_tls,
+                proxy_protocol,
+            },
+        )
 }
 
 /// What a gateway shows that was declared so, with weights that add up.
@@ -151,6 +205,9 @@ fn view(spec: &GatewaySpec) -> GatewayView {
         port: spec.port.unwrap_or(Port::assigned(40000, crate::port::Protocol::Http)),
         sticky: spec.sticky,
         virtual_hosts: spec.virtual_hosts.clone(),
+        tls: spec.tls.clone(),
+        target_tls: spec.target_tls.clone(),
+        proxy_protocol: spec.proxy_protocol,
         selector: spec.selector.clone(),
         routes: routes.collect(),
     }
@@ -173,6 +230,9 @@ proptest! {
             prop_assert_eq!(&back.sticky, &view.sticky);
             prop_assert_eq!(&back.virtual_hosts, &view.virtual_hosts);
             prop_assert_eq!(&back.selector, &view.selector);
+            prop_assert_eq!(&back.tls, &view.tls);
+            prop_assert_eq!(&back.target_tls, &view.target_tls);
+            prop_assert_eq!(back.proxy_protocol, view.proxy_protocol);
             prop_assert_eq!(back.routes.len(), view.routes.len());
             for ((path, route), (shown_path, shown)) in back.routes.iter().zip(&view.routes) {
                 prop_assert_eq!(path, shown_path);

@@ -29,6 +29,9 @@ fn view() -> GatewayView {
         port: Port::parse("9070").unwrap(),
         sticky: Some(Sticky::Route),
         virtual_hosts: vec!["front.vamp".into()],
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
         selector: None,
         routes: vec![
             (RoutePath::parse("[10.1.0.7:8080]").unwrap(), route),
@@ -81,6 +84,9 @@ fn stored_form() {
         sticky: None,
         virtual_hosts: Vec::new(),
         service: None,
+        tls: None,
+        target_tls: None,
+        proxy_protocol: false,
     };
     assert_eq!(spec.to_stored().to_string(), r#"{"format":1,"gateway":{"name":"g"}}"#);
     for (text, part) in [

@@ -1,0 +1,154 @@
+//! Client connections with TLS: the handshake before everything else, and what a request on one must fit.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::connection::{self, Client};
+use crate::exchange;
+use crate::h1::target::Identity;
+use crate::listener::Key;
+use crate::reply::Own;
+use crate::table::Served;
+use crate::tcp;
+use crate::tls::HandshakeFault;
+
+/// TLS handshakes with clients since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshakes {
+    /// Those that led to a session.
+    pub done: u64,
+    /// Those that did not, by what was in the way: `closed`, `timeout`, `not_tls`, `no_certificate`, `refused`.
+    pub failed: [(&'static str, u64); CODES.len()],
+}
+
+const CODES: [&str; 5] = ["closed", "timeout", "not_tls", "no_certificate", "refused"];
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Counts::default().read()
+    }
+}
+
+/// Counts handshakes, for all workers: beside what a handshake costs, sharing costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    done: AtomicU64,
+    failed: [AtomicU64; CODES.len()],
+}
+
+impl Counts {
+    fn count(&self, result: Result<(), &str>) {
+        let counter = match result {
+            Ok(()) => Some(&self.done),
+            Err(code) => CODES.iter().position(|known| *known == code).map(|index| &self.failed[index]),
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> Handshakes {
+        let failed = std::array::from_fn(|index| (CODES[index], self.failed[index].load(Relaxed)));
+        Handshakes { done: self.done.load(Relaxed), failed }
+    }
+}
+
+/// Serves a connection that begins with a handshake.
+pub(crate) async fn serve(client: &Client, tcp: bool) {
+    // Boxed: it is over soon, and its state is large.
+    if let Err(fault) = Box::pin(handshake(client)).await {
+        client.worker.shared.handshakes.count(Err(fault.code()));
+        Box::pin(turn_away(client, fault, tcp)).await;
+        return;
+    }
+    client.worker.shared.handshakes.count(Ok(()));
+    if tcp {
+        Box::pin(tcp::serve(client)).await;
+    } else {
+        // HTTP/2 was not offered (ALPN): who speaks it all the same is not answered.
+        let _ = connection::serve(client).await;
+    }
+}
+
+async fn handshake(client: &Client) -> Result<(), HandshakeFault> {
+    let worker = &client.worker;
+    client.watch.set(worker.shared.settings.limits.head_timeout);
+    let choose = |name: Option<&str>| {
+        // On a port there is one gateway, whatever the name; on the shared listener the name decides.
+        let served = match (client.listener.key(), name) {
+            (Key::VirtualHostsTls, None) => None,
+            (_, name) => client.listener.gateway(worker, name.unwrap_or_default()),
+        };
+        served?.tls.as_ref()?.config()
+    };
+    client.stream.accept_tls(&client.watch, &worker.buffers, choose).await
+}
+
+/// Ends a connection without a session.
+async fn turn_away(client: &Client, fault: HandshakeFault, tcp: bool) {
+    match fault {
+        HandshakeFault::NotTls if !tcp => {
+            // Whoever speaks HTTP here understands this.
+            exchange::refuse_head(client, Own::TLS_EXPECTED).await;
+            connection::linger(client).await;
+        }
+        HandshakeFault::NoCertificate(name) => {
+            let name = name.as_deref().unwrap_or("(none)");
+            tracing::warn!(
+                name,
+                port = client.listener.port(),
+                peer = %client.peer,
+                "a client asked with TLS for a name that no gateway has a certificate for"
+            );
+            connection::linger(client).await;
+        }
+        HandshakeFault::Refused(reason) => {
+            tracing::debug!(reason, port = client.listener.port(), peer = %client.peer, "no TLS session");
+            connection::linger(client).await;
+        }
+        HandshakeFault::Closed | HandshakeFault::TimedOut | HandshakeFault::NotTls => {}
+    }
+}
+
+/// Whether a request may be served on the connection that it came on.
+pub(crate) enum Verdict {
+    Serve,
+    /// To be answered by the proxy, with these header lines.
+    Answer(Own, String),
+}
+
+pub(crate) fn check(client: &Client, served: &Served, identity: &Identity<'_>) -> Verdict {
+    match client.listener.key() {
+        Key::Port(_) => Verdict::Serve,
+        Key::VirtualHosts => match &served.tls {
+            Some(tls) if tls.redirects() => redirect(client, identity),
+            _ => Verdict::Serve,
+        },
+        Key::VirtualHostsTls => {
+            let name = client.stream.tls().and_then(|tls| tls.server_name()).unwrap_or_default();
+            // The usual case first. A certificate is shown for one gateway, and its requests are for no other.
+            let same = identity.host.eq_ignore_ascii_case(name)
+                || client
+                    .listener
+                    .gateway(&client.worker, name)
+                    .is_some_and(|asked| asked.gateway.config.name == served.gateway.config.name);
+            if same { Verdict::Serve } else { Verdict::Answer(Own::MISDIRECTED, String::new()) }
+        }
+    }
+}
+
+/// The same address with https. Where the client named a port it is that of the listener for TLS; where it did not, somebody maps the
+/// well-known ports, and it is left to them.
+fn redirect(client: &Client, identity: &Identity<'_>) -> Verdict {
+    let (host, port) = match identity.host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => (host, Some(port)),
+        _ => (identity.host, None),
+    };
+    // `OPTIONS *` is about the server as a whole.
+    let target = if identity.target == "*" { "/" } else { identity.target };
+    let tls = client.worker.shared.settings.virtual_host_tls_listen.map(|address| address.port());
+    let location = match (port, tls) {
+        (Some(_), Some(tls)) if tls != 443 => format!("https://{host}:{tls}{target}"),
+        _ => format!("https://{host}{target}"),
+    };
+    Verdict::Answer(Own::USE_TLS, format!("Location: {location}\r\n"))
+}
