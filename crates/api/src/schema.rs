@@ -63,6 +63,8 @@ pub(crate) struct GatewayInput {
     routes: Option<Value>,
     /// `route`, `instance` or `none`.
     sticky: Option<String>,
+    /// What the targets speak: `http1` or `http2`; left out: what their ports say.
+    target_protocol: Option<String>,
     /// Host names.
     virtual_hosts: Option<Value>,
     /// TLS to clients. The fields of a certificate may stand here in place of `certificates`.
@@ -146,6 +148,8 @@ pub(crate) struct Gateway {
     target_tls: Option<TargetTls>,
     /// True where connections to the port begin with a header of the PROXY protocol.
     proxy_protocol: Option<bool>,
+    /// What the targets speak, when that was said: `http1` or `http2`.
+    target_protocol: Option<String>,
 }
 
 /// Address of a gateway.

@@ -8,6 +8,7 @@ use model::condition::Condition;
 use model::gateway::{Balance, Sticky, TargetTls, Tls};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
+pub use model::port::TargetProtocol;
 use model::rewrite::Rewrite;
 use serde::{Deserialize, Serialize};
 
@@ -90,33 +91,6 @@ pub struct TargetConfig {
     pub tls: Option<String>,
 }
 
-/// What a target speaks, behind an http gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetProtocol {
-    /// HTTP/1.1.
-    #[default]
-    Http1,
-    /// HTTP/2 without TLS, known beforehand (`h2c`); gRPC is spoken over it.
-    Http2,
-}
-
-impl TargetProtocol {
-    /// What the `appProtocol` or the name of a port says (Kubernetes: `kubernetes.io/h2c`; by convention `grpc`, `h2c` and
-    /// `http2`, alone or before a hyphen). Anything else is HTTP/1.1.
-    pub fn of_hint(hint: Option<&str>) -> Self {
-        let hint = hint.unwrap_or_default();
-        let hint = hint.strip_prefix("kubernetes.io/").unwrap_or(hint);
-        let first = hint.split('-').next().unwrap_or_default();
-        let http2 = ["h2c", "grpc", "http2"].iter().any(|word| first.eq_ignore_ascii_case(word));
-        if http2 { Self::Http2 } else { Self::Http1 }
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Address of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -147,27 +121,6 @@ pub enum TargetKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ports_say_what_is_spoken() {
-        for (hint, protocol) in [
-            (None, TargetProtocol::Http1),
-            (Some(""), TargetProtocol::Http1),
-            (Some("http"), TargetProtocol::Http1),
-            (Some("https"), TargetProtocol::Http1),
-            (Some("h2c"), TargetProtocol::Http2),
-            (Some("grpc"), TargetProtocol::Http2),
-            (Some("GRPC"), TargetProtocol::Http2),
-            (Some("http2"), TargetProtocol::Http2),
-            (Some("grpc-api"), TargetProtocol::Http2),
-            (Some("h2c-web"), TargetProtocol::Http2),
-            (Some("kubernetes.io/h2c"), TargetProtocol::Http2),
-            (Some("grpcweb"), TargetProtocol::Http1),
-            (Some("web-grpc"), TargetProtocol::Http1),
-        ] {
-            assert_eq!(TargetProtocol::of_hint(hint), protocol, "{hint:?}");
-        }
-    }
 
     #[test]
     fn tables_without_protocols_are_read() {

@@ -500,6 +500,13 @@ fn check_protocol(gateway: &Gateway) -> Vec<Problem> {
             "A redirect to https is not possible for TCP port.",
         ));
     }
+    if protocol == Protocol::Tcp && gateway.declared.target_protocol.is_some() {
+        problems.push(Problem::new(
+            "target-protocol-on-tcp",
+            "/target_protocol",
+            "A target protocol is not allowed for TCP port.",
+        ));
+    }
     for route in &gateway.live.routes {
         let path = &route.path;
         if protocol == Protocol::Tcp && (route.condition.is_some() || !route.rewrites.is_empty()) {

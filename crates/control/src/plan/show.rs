@@ -24,6 +24,7 @@ pub fn view(name: &GatewayName, gateway: &Gateway, rules: &Rules) -> GatewayView
         deployed: deployed(name, gateway),
         port: live.port,
         sticky: declared.sticky,
+        target_protocol: declared.target_protocol,
         virtual_hosts: live.hosts.clone(),
         tls: declared.tls.clone(),
         target_tls: declared.target_tls.clone(),
@@ -108,7 +109,12 @@ pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
         strength: route.strength.hundredths(),
         balance: route.balance.clone(),
         rewrites: route.rewrites.clone(),
-        targets: gateway.sighted.targets(&route.path).iter().map(|target| secured(target, gateway)).collect(),
+        targets: gateway
+            .sighted
+            .targets(&route.path)
+            .iter()
+            .map(|target| told(secured(target, gateway), gateway))
+            .collect(),
     });
     GatewayConfig {
         name: name.clone(),
@@ -122,5 +128,14 @@ pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
         target_tls: gateway.declared.target_tls.clone(),
         proxy_protocol: gateway.declared.proxy_protocol,
         routes: routes.collect(),
+    }
+}
+
+/// What the document says of the protocol of targets goes before what their ports say; a gateway is reached through the
+/// listener of a proxy, whose protocol is not up to the document.
+fn told(target: TargetConfig, gateway: &Gateway) -> TargetConfig {
+    match gateway.declared.target_protocol {
+        Some(protocol) if target.kind != TargetKind::Gateway => TargetConfig { protocol, ..target },
+        _ => target,
     }
 }

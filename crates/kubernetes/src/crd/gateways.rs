@@ -153,6 +153,16 @@ fn spec() -> Value {
         "Illegal routing sticky value, use 'route', 'instance' or 'none'",
         "\"Illegal routing sticky value: '\" + self + \"', use 'route', 'instance' or 'none'\"",
     );
+    let target_protocol = rule_with(
+        short_text(
+            "What the targets speak: http1, or http2 without TLS (h2c), which gRPC needs. Left out: what their ports say by \
+             appProtocol or name (grpc, h2c, http2, alone or before a hyphen), else http1.",
+            16,
+        ),
+        "self.lowerAscii() in ['http1', 'http2']",
+        "Illegal target protocol, use 'http1' or 'http2'",
+        "\"Illegal target protocol: '\" + self + \"', use 'http1' or 'http2'\"",
+    );
     let service = required(
         object(
             "Where clients reach the gateway, when something else than Vamp gives it an address. Kept as it was when the gateway was \
@@ -176,6 +186,7 @@ fn spec() -> Value {
             ("selector", selector),
             ("routes", several_forms(ROUTES)),
             ("sticky", sticky),
+            ("target_protocol", target_protocol),
             (
                 "virtual_hosts",
                 several_forms(

@@ -32,6 +32,7 @@ impl GatewaySpec {
                 "selector" => self.selector.clone_from(&other.selector),
                 "routes" => self.routes.clone_from(&other.routes),
                 "sticky" => self.sticky = other.sticky,
+                "target_protocol" => self.target_protocol = other.target_protocol,
                 "virtual_hosts" => self.virtual_hosts.clone_from(&other.virtual_hosts),
                 "service" => self.service.clone_from(&other.service),
                 "tls" => self.tls.clone_from(&other.tls),
@@ -93,6 +94,9 @@ impl GatewaySpec {
         }
         if let Some(sticky) = self.sticky {
             add("sticky", json!(sticky));
+        }
+        if let Some(protocol) = self.target_protocol {
+            add("target_protocol", json!(protocol));
         }
         if !self.virtual_hosts.is_empty() {
             add("virtual_hosts", json!(self.virtual_hosts));
@@ -193,7 +197,7 @@ mod tests {
             "port: 9070",
             "port: 9070/http",
             "port: 9070/tcp\nroutes: {a: {weight: 100%}}",
-            "selector: label(app)((.*))\nsticky: instance\nvirtual_hosts: [a.example]\nmetadata: {a: {b: [1]}}",
+            "selector: label(app)((.*))\nsticky: instance\ntarget_protocol: http2\nvirtual_hosts: [a.example]\nmetadata: {a: {b: [1]}}",
             "service: {host: x.example, port: 80}",
             "tls: {secret: shop-tls, redirect: true}",
             "target_tls: {}",

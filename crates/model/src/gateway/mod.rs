@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 use crate::condition::Condition;
 use crate::name::{GatewayName, RoutePath};
 use crate::percent::Percent;
-use crate::port::Port;
+use crate::port::{Port, TargetProtocol};
 use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 
@@ -123,6 +123,8 @@ pub struct GatewayDocument {
     pub routes: Vec<(RoutePath, RouteEntry)>,
     /// Stickiness.
     pub sticky: Option<Sticky>,
+    /// What the targets speak, when not left to what their ports say.
+    pub target_protocol: Option<TargetProtocol>,
     /// Virtual hosts as written, lower-cased.
     pub virtual_hosts: Vec<String>,
     /// Given address of the gateway.
@@ -203,6 +205,9 @@ pub struct GatewaySpec {
     /// Stickiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// What the targets speak, when not left to what their ports say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_protocol: Option<TargetProtocol>,
     /// Virtual hosts as written, lower-cased.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub virtual_hosts: Vec<String>,
@@ -275,6 +280,8 @@ pub struct GatewayView {
     pub port: Port,
     /// Stickiness.
     pub sticky: Option<Sticky>,
+    /// What the targets speak, when not left to what their ports say.
+    pub target_protocol: Option<TargetProtocol>,
     /// Virtual hosts in force, the automatic ones first.
     pub virtual_hosts: Vec<String>,
     /// TLS to clients.

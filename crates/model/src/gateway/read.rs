@@ -5,7 +5,7 @@ use crate::gateway::read_route::{self, read_selector};
 use crate::gateway::tls::{read_flag, read_target_tls, read_tls};
 use crate::gateway::{GatewayDocument, ServiceAddress, Sticky, host_name};
 use crate::name::GatewayName;
-use crate::port::{Port, Protocol};
+use crate::port::{Port, Protocol, TargetProtocol};
 use crate::problem::{Problem, Problems};
 use crate::yaml::{self, Node, shorten};
 
@@ -66,6 +66,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<GatewayDocument> {
     let protocol = port.map_or(Protocol::Http, Port::protocol);
     let selector = read_selector(&mut fields, problems);
     let sticky = read_sticky(&mut fields, protocol, problems);
+    let target_protocol = read_target_protocol(&mut fields, protocol, problems);
     let virtual_hosts = read_virtual_hosts(&mut fields, problems);
     let service = read_service(&mut fields, problems);
     let tls = read_tls(&mut fields, protocol, problems);
@@ -83,6 +84,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<GatewayDocument> {
         selector,
         routes,
         sticky,
+        target_protocol,
         virtual_hosts,
         service,
         tls,
@@ -164,6 +166,35 @@ fn read_sticky(fields: &mut Fields<'_>, protocol: Protocol, problems: &mut Probl
         problems.push(Problem::new("sticky-on-tcp", path, message).at(node.position).example("sticky: none"));
     }
     Some(sticky)
+}
+
+fn read_target_protocol(
+    fields: &mut Fields<'_>,
+    protocol: Protocol,
+    problems: &mut Problems,
+) -> Option<TargetProtocol> {
+    let node = fields.take("target_protocol")?;
+    let path = fields.path_of("target_protocol");
+    const EXAMPLE: &str = "target_protocol: http2";
+    let Some(text) = node.text() else {
+        problems.push(wrong_type(node, &path, "'http1' or 'http2'").example(EXAMPLE));
+        return None;
+    };
+    let spoken = match text {
+        _ if text.eq_ignore_ascii_case("http1") => TargetProtocol::Http1,
+        _ if text.eq_ignore_ascii_case("http2") => TargetProtocol::Http2,
+        _ => {
+            let message = format!("Illegal target protocol: '{}', use 'http1' or 'http2'", shorten(text));
+            problems.push(Problem::new("target-protocol", path, message).at(node.position).example(EXAMPLE));
+            return None;
+        }
+    };
+    if protocol == Protocol::Tcp {
+        let message =
+            "A target protocol is not allowed for TCP port, remove 'target_protocol' or use an http port.";
+        problems.push(Problem::new("target-protocol-on-tcp", path, message).at(node.position));
+    }
+    Some(spoken)
 }
 
 fn read_virtual_hosts(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<String> {

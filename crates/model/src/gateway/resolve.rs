@@ -58,6 +58,7 @@ impl GatewayDocument {
             selector: self.selector,
             routes,
             sticky: self.sticky,
+            target_protocol: self.target_protocol,
             virtual_hosts: self.virtual_hosts,
             service: self.service,
             tls: self.tls,

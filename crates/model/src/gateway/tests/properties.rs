@@ -140,6 +140,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
     let service =
         prop::option::of(Just(ServiceAddress { host: "h".into(), port: Port::parse("80/http").unwrap() }));
     let sticky = prop::option::of(select(vec![Sticky::Route, Sticky::Instance]));
+    let spoken = prop::option::of(select(vec![TargetProtocol::Http1, TargetProtocol::Http2]));
     let hosts = prop::sample::subsequence(vec!["a.example".to_owned(), "b.example".to_owned()], 0..=2);
     let name =
         select(vec!["g", "a/b", "a/b/c", "1.0", "NO"]).prop_map(|name| GatewayName::parse(name).unwrap());
@@ -152,7 +153,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
         sticky,
         hosts,
         service,
-        (tls(), target_tls(), any::<bool>()),
+        (tls(), target_tls(), any::<bool>(), spoken),
     )
         .prop_map(
             |(
@@ -164,7 +165,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
                 sticky,
                 virtual_hosts,
                 service,
-                (tls, target_tls, proxy_protocol),
+                (tls, target_tls, proxy_protocol, target_protocol),
             )| GatewaySpec {
                 name,
                 metadata,
@@ -172,6 +173,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
                 selector,
                 routes,
                 sticky,
+                target_protocol,
                 virtual_hosts,
                 service,
                 tls,
@@ -204,6 +206,7 @@ fn view(spec: &GatewaySpec) -> GatewayView {
         deployed: true,
         port: spec.port.unwrap_or(Port::assigned(40000, crate::port::Protocol::Http)),
         sticky: spec.sticky,
+        target_protocol: spec.target_protocol,
         virtual_hosts: spec.virtual_hosts.clone(),
         tls: spec.tls.clone(),
         target_tls: spec.target_tls.clone(),

@@ -161,6 +161,13 @@ fn sticky_and_virtual_hosts() {
         ("sticky: true", "sticky-value", "/sticky", "Illegal routing sticky value: 'true'"),
         ("sticky: ''", "sticky-value", "/sticky", "Illegal routing sticky value"),
         ("sticky: service", "sticky-value", "/sticky", "Illegal routing sticky value"),
+        ("target_protocol: h3", "target-protocol", "/target_protocol", "Illegal target protocol: 'h3'"),
+        (
+            "target_protocol: [http2]",
+            "wrong-type",
+            "/target_protocol",
+            "Unexpected type for path 'target_protocol'",
+        ),
         ("sticky: 1", "sticky-value", "/sticky", "Illegal routing sticky value"),
         ("sticky: [route]", "wrong-type", "/sticky", "Unexpected type for path 'sticky'"),
         ("sticky: {}", "wrong-type", "/sticky", "Unexpected type for path 'sticky'"),
