@@ -607,8 +607,6 @@ async fn targets_are_checked() {
         (expired, &insecure, "inner.test", 200),
         (foreign, &trusting, "inner.test", 502),
         (foreign, &insecure, "other.test", 200),
-        // Not TLS at all.
-        (inner.address(), &insecure, "inner.test", 502),
     ] {
         let config = gateway("shop", vec![route("a", 100, &[address])]);
         bench.apply(vec![to_tls(tls.clone(), name, config)]).await;
