@@ -321,7 +321,11 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
 fn begin(listener: &Listener, client: Client) {
     if listener.speaks_tls() {
         let tcp = listener.is_tcp();
-        tokio::task::spawn_local(async move { secure::serve(&client, tcp).await });
+        tokio::task::spawn_local(async move {
+            if let Some(first) = secure::serve(&client, tcp).await {
+                Box::pin(h2::server::serve(client, first)).await;
+            }
+        });
     } else if listener.is_tcp() {
         tokio::task::spawn_local(async move { tcp::serve(&client).await });
     } else {

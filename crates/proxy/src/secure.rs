@@ -52,21 +52,20 @@ impl Counts {
     }
 }
 
-/// Serves a connection that begins with a handshake.
-pub(crate) async fn serve(client: &Client, tcp: bool) {
+/// Serves a connection that begins with a handshake. What is answered are the first bytes of a client that speaks HTTP/2.
+pub(crate) async fn serve(client: &Client, tcp: bool) -> Option<Vec<u8>> {
     // Boxed: it is over soon, and its state is large.
     if let Err(fault) = Box::pin(handshake(client)).await {
         client.worker.shared.handshakes.count(Err(fault.code()));
         Box::pin(turn_away(client, fault, tcp)).await;
-        return;
+        return None;
     }
     client.worker.shared.handshakes.count(Ok(()));
     if tcp {
         Box::pin(tcp::serve(client)).await;
-    } else {
-        // HTTP/2 was not offered (ALPN): who speaks it all the same is not answered.
-        let _ = connection::serve(client).await;
+        return None;
     }
+    connection::serve(client).await
 }
 
 async fn handshake(client: &Client) -> Result<(), HandshakeFault> {

@@ -101,10 +101,13 @@ impl Stream {
 
     /// Ready when a write may succeed.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(tls) = self.tls() {
-            ready!(tls.poll_flush(&self.socket, context))?;
-        }
+        ready!(self.poll_flush(context))?;
         self.socket.poll_writable(context)
+    }
+
+    /// Ready when the system has everything that was written, which on a plain connection it always has.
+    pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tls().map_or(Poll::Ready(Ok(())), |tls| tls.poll_flush(&self.socket, context))
     }
 
     /// Ready when there is something to see: bytes, the end of them, or a failure.

@@ -137,8 +137,7 @@ impl Served {
                     .map(|(target, health)| ServedTarget {
                         meter: meters.target(&name, &config.path, &target.config),
                         address: socket(&target.config.address),
-                        // HTTP/2 is spoken to targets without TLS only.
-                        http2: target.config.protocol == TargetProtocol::Http2 && target.config.tls.is_none(),
+                        http2: target.config.protocol == TargetProtocol::Http2,
                         health,
                         tls: certificates.connector(&gateway.config, &target.config),
                     })
@@ -226,7 +225,8 @@ impl ServedTarget {
             // Of its own: several requests of a client may connect at the same time.
             let watch = client.worker.sweeper.watch(client.listener.group());
             watch.set(client.worker.shared.settings.limits.connect_timeout);
-            stream.connect_tls(&watch, &client.worker.buffers, connector).await?;
+            let protocol: &[u8] = if self.http2 { b"h2" } else { b"http/1.1" };
+            stream.connect_tls(&watch, &client.worker.buffers, connector, protocol).await?;
         }
         Ok(stream)
     }

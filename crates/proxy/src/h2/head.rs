@@ -157,7 +157,7 @@ pub(crate) fn to_request(
     lines: &[u8],
     method: &str,
     target: &str,
-    host: &str,
+    (scheme, host): (&str, &str),
     trailers: bool,
     websocket: bool,
 ) -> Option<H2Request<()>> {
@@ -165,7 +165,7 @@ pub(crate) fn to_request(
     if trailers {
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     }
-    let uri = Uri::builder().scheme("http").authority(host);
+    let uri = Uri::builder().scheme(scheme).authority(host);
     let uri =
         if target == "*" { uri.path_and_query("*") } else { uri.path_and_query(target) }.build().ok()?;
     let method = if websocket { Method::CONNECT } else { Method::from_bytes(method.as_bytes()).ok()? };

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -21,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::io::TargetWire;
 use super::{SEND_BUFFER, STREAM_WINDOW, STREAMS};
 use crate::stream::Stream;
+use crate::upstream::Destination;
 
 /// Connections to one target from one worker. Targets that allow few streams get more of them.
 const MOST: usize = 32;
@@ -32,17 +32,29 @@ const HEAD: u32 = 64 * 1024;
 /// The connections of a worker.
 #[derive(Debug)]
 pub(crate) struct Links {
-    targets: RefCell<HashMap<SocketAddr, Rc<Group>>>,
+    targets: RefCell<HashMap<Destination, Rc<Group>>>,
     idle_timeout: Duration,
 }
 
 /// The connections to one target.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
+    scheme: &'static str,
     links: RefCell<Vec<Rc<Link>>>,
     dialing: Cell<bool>,
     /// A connection was made, or could not be made, or has room again.
     changed: Notify,
+}
+
+impl Group {
+    fn new(destination: Destination) -> Self {
+        Self {
+            scheme: if destination.tls == 0 { "http" } else { "https" },
+            links: RefCell::default(),
+            dialing: Cell::new(false),
+            changed: Notify::new(),
+        }
+    }
 }
 
 /// One connection.
@@ -65,6 +77,8 @@ pub(crate) struct Ticket {
     requests: SendRequest<Bytes>,
     /// The connection served others before.
     pub(crate) reused: bool,
+    /// Of the connection.
+    pub(crate) scheme: &'static str,
 }
 
 impl Links {
@@ -73,8 +87,16 @@ impl Links {
     }
 
     /// A place for one more stream to a target, on a connection of its own if `fresh`; the caller bounds the time.
-    pub(crate) async fn take(&self, address: SocketAddr, fresh: bool) -> io::Result<Ticket> {
-        let group = Rc::clone(self.targets.borrow_mut().entry(address).or_default());
+    pub(crate) async fn take(
+        &self,
+        destination: Destination,
+        fresh: bool,
+        connect: impl AsyncFn() -> io::Result<Stream>,
+    ) -> io::Result<Ticket> {
+        let mut targets = self.targets.borrow_mut();
+        let group = targets.entry(destination).or_insert_with(|| Rc::new(Group::new(destination)));
+        let group = Rc::clone(group);
+        drop(targets);
         loop {
             let full = group.links.borrow().len() >= MOST;
             if (!fresh || full)
@@ -87,7 +109,7 @@ impl Links {
                 continue;
             }
             let _dialing = Dialing::new(&group);
-            let stream = Stream::connect(address).await?;
+            let stream = connect().await?;
             let link = self.start(stream, &group).await?;
             group.links.borrow_mut().push(Rc::clone(&link));
             if let Some(ticket) = group.open_on(&link, false) {
@@ -171,7 +193,8 @@ impl Group {
     fn open_on(self: &Rc<Self>, link: &Rc<Link>, reused: bool) -> Option<Ticket> {
         let requests = link.requests.borrow().clone()?;
         link.streams.set(link.streams.get() + 1);
-        Some(Ticket { link: Rc::clone(link), group: Rc::clone(self), requests, reused })
+        let (link, group, scheme) = (Rc::clone(link), Rc::clone(self), self.scheme);
+        Some(Ticket { link, group, requests, reused, scheme })
     }
 }
 

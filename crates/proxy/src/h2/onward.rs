@@ -19,6 +19,7 @@ use crate::h1::head::{Name, Request, Response, tokens};
 use crate::plan::Plan;
 use crate::relay::Incoming;
 use crate::reply::Own;
+use crate::tls::TlsFailed;
 
 /// The request, and memory for the exchange.
 pub(crate) struct Attempt<'a> {
@@ -50,14 +51,20 @@ impl Attempt<'_> {
         let (client, identity) = (self.client, &self.accepted.identity);
         let limits = &client.worker.shared.settings.limits;
         let Some(chosen) = plan.decision.chosen else { return Err(Own::NO_TARGET) };
-        let address = plan.served.target(chosen).address;
+        let target = plan.served.target(chosen);
+        let (address, destination) = (target.address, target.destination());
         let asked = Instant::now();
         let patience = facts.attempts.patience(asked, limits.connect_timeout, limits.into());
-        let connect = within(&client.watch, patience, client.worker.links.take(address, self.fresh));
-        let mut ticket = match connect.await {
+        let took = client.worker.links.take(destination, self.fresh, || target.connect(client));
+        let connected = within(&client.watch, patience, took).await;
+        let mut ticket = match connected {
             Ok(ticket) => ticket,
             Err(failure) => {
-                let own = if failure.is_none() { Own::CONNECT_TIMEOUT } else { Own::CONNECT };
+                let own = match &failure {
+                    None => Own::CONNECT_TIMEOUT,
+                    Some(error) if TlsFailed::is(error) => Own::TLS,
+                    Some(_) => Own::CONNECT,
+                };
                 if !failure.is_some_and(|error| is_own_fault(&error)) {
                     plan.served.refused(chosen);
                 }

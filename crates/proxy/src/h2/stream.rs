@@ -25,6 +25,7 @@ use crate::h1::head::Bounds;
 use crate::plan::{Plan, find};
 use crate::reply::Own;
 use crate::scratch::Scratch;
+use crate::secure::{self, Verdict};
 use crate::timer::Watch;
 use crate::tls::TlsFailed;
 use routing::decide::rewrite;
@@ -90,6 +91,10 @@ async fn exchange(
         Ok(served) => served,
         Err(own) => return answer(front, facts, own, bare, call, b""),
     };
+    if let Verdict::Answer(own, fields) = secure::check(client, &served, identity) {
+        facts.served = Some(served);
+        return answer(front, facts, own, bare, call, fields.as_bytes());
+    }
     let fields = Lines { request: head, buffer: lines };
     let view = view(client, &served, identity, &fields);
     let debug = wants_debug(client, &view, &fields);
@@ -120,7 +125,7 @@ async fn exchange(
             },
         };
         let target = plan.served.target(chosen);
-        let (address, destination, http2) = (target.address, target.destination(), target.http2);
+        let (destination, http2) = (target.destination(), target.http2);
 
         // A connection.
         let mut ticket = None;
@@ -134,7 +139,12 @@ async fn exchange(
             let asked = Instant::now();
             let patience = facts.attempts.patience(asked, limits.connect_timeout, limits.into());
             let connected = if http2 {
-                let took = Box::pin(within(watch, patience, client.worker.links.take(address, fresh))).await;
+                let took = Box::pin(within(
+                    watch,
+                    patience,
+                    client.worker.links.take(destination, fresh, || target.connect(client)),
+                ))
+                .await;
                 took.map(|taken| {
                     reused = taken.reused && !fresh;
                     ticket = Some(taken);

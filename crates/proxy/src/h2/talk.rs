@@ -165,7 +165,8 @@ impl Talk<'_> {
             Onto::Framed(ticket) => {
                 let asks =
                     self.trailers && (self.call || self.request.fields.known(Name::Te).next().is_some());
-                let request = head::to_request(out, self.method, self.target, self.host, asks, self.upgrade);
+                let authority = (ticket.scheme, self.host);
+                let request = head::to_request(out, self.method, self.target, authority, asks, self.upgrade);
                 let Some(request) = request else {
                     return Err(broken(Own::bad_request("not a request for HTTP/2"), false, true));
                 };

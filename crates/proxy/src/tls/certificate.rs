@@ -109,7 +109,7 @@ impl Common {
 }
 
 /// What http gateways speak, best first (ALPN).
-const HTTP_PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const HTTP_PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// Finds the certificate for a name: one that names it, else one with a wildcard for it, else the first. Of several that fit, the
 /// first whose kind of key the client can check.

@@ -89,7 +89,7 @@ fn trusting(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc<
         .map_err(|error| error.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(finished(config))
+    Ok(Arc::new(config))
 }
 
 /// How to speak to targets whoever they are.
@@ -104,12 +104,7 @@ pub(super) fn trusting_anything(provider: &Arc<CryptoProvider>) -> Result<Arc<Cl
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(finished(config))
-}
-
-fn finished(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// Takes every certificate, as long as its owner has the key.
@@ -168,7 +163,8 @@ impl TlsFailed {
 }
 
 impl Stream {
-    /// Makes a TLS connection of a plain one to a target, and checks that it is who it should be. The caller bounds the time.
+    /// Makes a TLS connection of a plain one to a target, and checks that it is who it should be and speaks that protocol
+    /// (ALPN). The caller bounds the time.
     ///
     /// # Errors
     /// [`TlsFailed`].
@@ -177,15 +173,22 @@ impl Stream {
         watch: &Watch,
         buffers: &Rc<Buffers>,
         connector: &Connector,
+        protocol: &[u8],
     ) -> io::Result<()> {
         let config = connector.config.load_full();
         let config = config.ok_or_else(|| TlsFailed::error("nothing is trusted yet"))?;
         let name = ServerName::try_from(connector.name.clone()).map_err(TlsFailed::error)?;
-        let connection = UnbufferedClientConnection::new(config, name).map_err(TlsFailed::error)?;
+        let connection = UnbufferedClientConnection::new_with_alpn(config, name, vec![protocol.to_vec()])
+            .map_err(TlsFailed::error)?;
         let mut session = Session::new(Side::Client(connection));
         session.start().map_err(TlsFailed::error)?;
         let tls = self.tls.get_or_init(|| Box::new(Tls::new(session, buffers, None)));
         tls.flush_now(&self.socket);
-        self.establish(watch).await.map_err(TlsFailed::error)
+        self.establish(watch).await.map_err(TlsFailed::error)?;
+        // Whoever says nothing speaks HTTP/1.1 (RFC 7301 leaves it to the protocol; RFC 9113, 3.2 asks for it).
+        if protocol == b"h2" && !tls.speaks(protocol) {
+            return Err(TlsFailed::error("the target does not speak HTTP/2"));
+        }
+        Ok(())
     }
 }

@@ -90,7 +90,6 @@ impl Tls {
     }
 
     /// True when both ends agreed on this protocol (ALPN), for example `h2`.
-    #[allow(dead_code, reason = "HTTP/2 asks")]
     pub(crate) fn speaks(&self, protocol: &[u8]) -> bool {
         self.session.borrow().alpn() == Some(protocol)
     }

@@ -18,13 +18,13 @@ use tokio_rustls::rustls;
 use crate::support::{Bench, condition, free_port, gateway, get, loopback, on_port, route, short, tcp};
 
 /// Certificates of a test.
-struct Files {
-    authority: Authority,
-    directory: tempfile::TempDir,
+pub(crate) struct Files {
+    pub(crate) authority: Authority,
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { authority: Authority::new(), directory: tempfile::tempdir().unwrap() }
     }
 
@@ -35,18 +35,18 @@ impl Files {
     }
 
     /// Issues a certificate and writes it.
-    fn issue(&self, name: &str, names: &[&str]) -> CertificateSource {
+    pub(crate) fn issue(&self, name: &str, names: &[&str]) -> CertificateSource {
         self.authority.issue(names).write(self.directory.path(), name).unwrap();
         self.source(name)
     }
 }
 
-fn with_tls(certificates: Vec<CertificateSource>, gateway: GatewayConfig) -> GatewayConfig {
+pub(crate) fn with_tls(certificates: Vec<CertificateSource>, gateway: GatewayConfig) -> GatewayConfig {
     let tls = Tls { certificates, minimum_version: TlsVersion::V12, redirect: false };
     GatewayConfig { tls: Some(tls), ..gateway }
 }
 
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     Bench::with(|settings| {
         settings.virtual_host_tls_listen = Some("127.0.0.1:0".parse().unwrap());
         settings.limits.certificate_interval = Duration::from_millis(50);
@@ -577,7 +577,7 @@ async fn the_listener_that_is_taken_is_tried_again() {
 }
 
 /// A gateway whose targets are reached with TLS.
-fn to_tls(target_tls: TargetTls, name: &str, mut gateway: GatewayConfig) -> GatewayConfig {
+pub(crate) fn to_tls(target_tls: TargetTls, name: &str, mut gateway: GatewayConfig) -> GatewayConfig {
     for target in gateway.routes.iter_mut().flat_map(|route| &mut route.targets) {
         target.tls = Some(name.to_owned());
     }

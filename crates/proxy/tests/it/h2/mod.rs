@@ -6,4 +6,5 @@ mod floods;
 mod grpc;
 mod peers;
 mod requests;
+mod secure;
 mod websockets;

@@ -12,7 +12,7 @@ use h2::client::SendRequest;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -62,6 +62,14 @@ impl Client {
     pub(crate) async fn with(address: SocketAddr, builder: &h2::client::Builder) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::on(stream, builder).await
+    }
+
+    /// On a connection of any kind.
+    pub(crate) async fn on(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        builder: &h2::client::Builder,
+    ) -> Self {
         let (requests, connection) = builder.handshake(stream).await.unwrap();
         Self { requests, connection: tokio::spawn(connection) }
     }
