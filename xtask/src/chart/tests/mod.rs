@@ -50,7 +50,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         &json!({
             "kind": "DaemonSet",
             "service": {
-                "type": "NodePort", "nodePort": 30080, "annotations": {"a": "b"},
+                "type": "NodePort", "nodePort": 30080, "tlsNodePort": 30443, "annotations": {"a": "b"},
                 "spec": {"externalTrafficPolicy": "Local"},
             },
         }),
@@ -61,6 +61,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("small", json!({"small": true, "controller": {"replicas": 1}})),
         ("tokens", json!({"tokenSecret": "vamp-tokens"})),
         ("small-tokens", json!({"small": true, "tokenSecret": "vamp-tokens"})),
+        ("small-certificates", json!({"small": true, "certificates": ["shop-tls"]})),
         ("environments", json!({"environments": ["vampio-shop-test", "vampio-shop-live"]})),
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
@@ -73,6 +74,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
                 "image": {"digest": format!("sha256:{}", "0".repeat(64))},
                 "imagePullSecrets": [{"name": "registry"}],
                 "environments": ["vampio-shop-test", "vampio-shop-live"],
+                "certificates": ["shop-tls", "core.tls"],
                 "clusterwide": true, "elsewhere": true, "userRoles": true, "tokenReview": true,
                 "controller": pod, "agent": agent,
                 "networkPolicy": {"enabled": true, "apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},
