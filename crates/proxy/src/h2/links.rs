@@ -93,10 +93,7 @@ impl Links {
         fresh: bool,
         connect: impl AsyncFn() -> io::Result<Stream>,
     ) -> io::Result<Ticket> {
-        let mut targets = self.targets.borrow_mut();
-        let group = targets.entry(destination).or_insert_with(|| Rc::new(Group::new(destination)));
-        let group = Rc::clone(group);
-        drop(targets);
+        let group = self.group(destination);
         loop {
             let full = group.links.borrow().len() >= MOST;
             if (!fresh || full)
@@ -116,6 +113,11 @@ impl Links {
                 return Ok(ticket);
             }
         }
+    }
+
+    fn group(&self, destination: Destination) -> Rc<Group> {
+        let mut targets = self.targets.borrow_mut();
+        Rc::clone(targets.entry(destination).or_insert_with(|| Rc::new(Group::new(destination))))
     }
 
     async fn start(&self, stream: Stream, group: &Rc<Group>) -> io::Result<Rc<Link>> {
