@@ -59,20 +59,26 @@ async fn the_examples_of_gateways_are_accepted() {
         json!({"name": "x", "routes": {"a": {field: value}}}).to_string()
     };
 
-    let documents = blocks(&text, "yaml");
-    assert!(documents.len() >= 4);
-    let shared = &documents[2];
-    assert_eq!(vamp.post("/conditions", shared).await.status, 201, "{shared}");
-    check("gateways", documents[0].replace("port: 9050 ", "port: 0")).await;
+    let example = |title: &str, index: usize| blocks(section(&text, title), "yaml")[index].clone();
+    let shared = example("Shared parts", 0);
+    assert_eq!(vamp.post("/conditions", &shared).await.status, 201, "{shared}");
+    check("gateways", blocks(&text, "yaml")[0].replace("port: 9050 ", "port: 0")).await;
     check(
         "gateways",
         format!(
             "name: x\nroutes:\n  a:\n{}",
-            documents[1].replace("rewrites", "    rewrites").replace("- ", "    - ")
+            example("Rewrites", 0).replace("rewrites", "    rewrites").replace("- ", "    - ")
         ),
     )
     .await;
-    check("gateways", documents[3].clone()).await;
+    check("gateways", example("Shared parts", 1)).await;
+    check("gateways", example("TLS", 0)).await;
+    // Of the two ways to trust a target a document has one.
+    let lines = example("TLS", 1);
+    for left_out in ["ca_file", "insecure_skip_verification"] {
+        let kept: Vec<&str> = lines.lines().filter(|line| !line.contains(&format!("{left_out}:"))).collect();
+        check("gateways", format!("name: x\n{}", kept.join("\n"))).await;
+    }
 
     let mut conditions = 0;
     for line in blocks(section(&text, "Conditions"), "text").iter().flat_map(|block| block.lines()) {

@@ -208,6 +208,7 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
         let answer = api.put("sava-product", &body.to_string()).await;
         let (ready, all) = answer.applied.as_deref().and_then(|text| text.split_once('/')).unwrap();
         assert!(ready == all && all != "0", "applied by {ready} of {all} proxies");
+        all.parse::<usize>().unwrap()
     };
     let (v1, v2) = ("application/vnd.sava.v1+json", "application/vnd.sava.v2+json");
     change(json!({"(2.0.1)": {"condition": "Header Accept Contains v2", "condition_strength": "100%"}}))
@@ -215,8 +216,10 @@ selector: label(app)(sava-cart) && label(locale)(IE) && label(version)((.*))
     assert_eq!(shares(Some(v2)).await, all("2.0.1"));
     assert_eq!(shares(Some(v1)).await, all("1.0.3"));
     assert_eq!(shares(None).await, all("1.0.3"));
-    change(json!({"(1.0.3)": {"weight": "80%"}, "(2.0.1)": {"weight": "20%"}})).await;
-    assert_eq!(shares(None).await, [("1.0.3".to_owned(), 16), ("2.0.1".to_owned(), 4)]);
+    let proxies = change(json!({"(1.0.3)": {"weight": "80%"}, "(2.0.1)": {"weight": "20%"}})).await;
+    // Each proxy is exact for the requests that it gets, which are some of these.
+    let seen = shares(None).await;
+    assert!(seen.len() == 2 && seen[1].1.abs_diff(4) < proxies, "{seen:?} through {proxies} proxies");
     change(json!({
         "(1.0.3)": {"weight": "0%", "condition": "Header Accept Contains v1", "condition_strength": "100%"},
         "(2.0.1)": {"weight": "100%"},
