@@ -62,7 +62,8 @@ async fn one_that_fails_is_left_out_and_comes_back_when_it_is_well() {
     bench.apply(vec![gateway("shop", vec![route("a", 100, &[bad.address(), good.address()])])]).await;
     let seen = statuses(&bench, 10).await;
     assert_eq!(seen.iter().filter(|status| **status == 503).count(), 5, "{seen:?}");
-    assert_eq!(conditions(&bench), [TargetCondition::Ejected, TargetCondition::Up]);
+    // The client may have its answer before the proxy has taken note of it.
+    assert!(eventually(|| conditions(&bench) == [TargetCondition::Ejected, TargetCondition::Up]).await);
     let told = bench.proxy.incidents();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].ejected && told[0].id == format!("t{}", bad.address().port()));
@@ -72,7 +73,7 @@ async fn one_that_fails_is_left_out_and_comes_back_when_it_is_well() {
     assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Up).await);
     let again = Instant::now();
     assert!(statuses(&bench, 10).await.contains(&503));
-    assert_eq!(conditions(&bench)[0], TargetCondition::Ejected);
+    assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Ejected).await);
     well.store(true, SeqCst);
     assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Up).await);
     assert!(again.elapsed() >= Duration::from_millis(700), "{:?}", again.elapsed());
@@ -132,8 +133,10 @@ async fn whatever_is_wrong_with_it() {
             // The answer may be broken as well.
             let _ = bench.connect().await.ask(&get("shop", "/")).await;
         }
-        assert_eq!(conditions(&bench), [TargetCondition::Ejected, TargetCondition::Up], "{what}");
-        assert_eq!(bad.connections(), 3, "{what}");
+        let expected = [TargetCondition::Ejected, TargetCondition::Up];
+        assert!(eventually(|| conditions(&bench) == expected).await, "{what}");
+        // One more may be on its way when the third is taken note of.
+        assert!((3..=4).contains(&bad.connections()), "{what}: {}", bad.connections());
     }
     for (what, status) in [("not found", 404), ("too many requests", 429), ("not implemented", 501)] {
         let bench = quick(|rules| rules.failures = 3);
@@ -163,7 +166,7 @@ async fn one_that_never_answers() {
     bench.apply(vec![gateway("shop", vec![route("a", 100, &[silent.address(), good.address()])])]).await;
     let seen = statuses(&bench, 8).await;
     assert_eq!(seen.iter().filter(|status| **status == 504).count(), 2, "{seen:?}");
-    assert_eq!(conditions(&bench)[0], TargetCondition::Ejected);
+    assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Ejected).await);
 }
 
 /// A rate far above that of the others, without so many failures in a row.
@@ -394,5 +397,5 @@ async fn answers_that_come_late_do_not_count_twice() {
     }
     back.add_permits(4);
     assert!(eventually(|| bench.proxy.targets().iter().all(|target| target.in_flight == 0)).await);
-    assert_eq!(bench.proxy.targets()[0].ejections, 1);
+    assert!(eventually(|| bench.proxy.targets()[0].ejections == 1).await);
 }
