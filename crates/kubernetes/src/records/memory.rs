@@ -23,6 +23,8 @@ pub(super) struct Memory {
     pub(super) head: Head,
     /// Version of the head's object; none before the first commit.
     pub(super) version: Option<String>,
+    /// We wrote the head since everything was read.
+    pub(super) leads: bool,
     journal: Vec<Line>,
     /// Every commit up to this serial is in the objects of its records and events.
     pub(super) folded: u64,
@@ -177,6 +179,7 @@ impl Memory {
             contents,
             head,
             version,
+            leads: false,
             journal,
             folded,
             placed,
@@ -255,6 +258,7 @@ impl Memory {
     pub(super) fn wrote_head(&mut self, write: HeadWrite, version: String) {
         self.head = write.head;
         self.version = Some(version);
+        self.leads = true;
         let (kept, trimmed) =
             self.journal.drain(..).partition::<Vec<_>, _>(|line| line.serial > write.trimmed);
         self.garbage.extend(trimmed.into_iter().flat_map(|line| line.parts));

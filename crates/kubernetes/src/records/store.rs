@@ -261,7 +261,7 @@ impl Inner {
             let next = self.memory().prepare(commit.clone(), &self.name, writer.count, Timestamp::now())?;
             match next {
                 Next::Nothing(committed) => return Ok(committed),
-                Next::Fold => match self.fold().await {
+                Next::Fold => match self.make_room(&mut writer).await {
                     Ok(()) => {}
                     Err(FoldFailure::Deposed) => return Err(conflict()),
                     Err(FoldFailure::Failed(error)) => {
@@ -305,12 +305,23 @@ impl Inner {
         }
     }
 
-    /// Nobody else uses the name, so an object that is there already is ours.
+    /// Nobody else uses the name, so an object that is there already is ours: an earlier answer was lost. Only that it is there is
+    /// proof: an API server answers with a conflict for other reasons too, such as a quota that others change at the same time.
     async fn put_part(&self, name: &str, about: &About, body: &str, end: Instant) -> Result<(), StoreError> {
         let mut failures = 0;
         loop {
-            let message = match self.requests.put(name, None, about, body).await {
-                Ok(_) | Err(Failure::Conflict) => return Ok(()),
+            let result = match self.requests.put(name, None, about, body).await {
+                Err(Failure::Conflict) => match self.requests.get(name).await {
+                    Ok(Some(_)) => return Ok(()),
+                    Ok(None) => {
+                        Err(Failure::NotDone(format!("the object '{name}' was refused with a conflict")))
+                    }
+                    Err(failure) => Err(failure),
+                },
+                result => result,
+            };
+            let message = match result {
+                Ok(_) => return Ok(()),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::NotDone(message) | Failure::Unknown(message)) => message,
                 Err(failure) => format!("the API server answers {failure:?}"),
@@ -452,20 +463,29 @@ impl Inner {
         Err(failed(Failure::NotDone(format!("others keep writing the object '{}'", step.name))))
     }
 
-    /// True when nobody else wrote the head since we read it.
+    /// True when the head is the one that we know; false when somebody else wrote it since. A write of ours that we do not know of
+    /// (yet, or because its answer was lost) is a failure: what we would fold may be older than what others read there.
     async fn is_ours(&self) -> Result<bool, Failure> {
+        let object = self.requests.get(HEAD).await?;
         let known = self.memory().version.clone();
-        let Some(object) = self.requests.get(HEAD).await? else { return Ok(known.is_none()) };
+        // Asked after reading what we know: a commit that learns that somebody went on from its write knows their version then.
+        if self.is_stale() {
+            return Ok(false);
+        }
+        let Some(object) = object else { return Ok(known.is_none()) };
         if known.as_ref() == Some(&object.metadata.resource_version) {
             return Ok(true);
         }
-        let head = head::read(&object.body).ok();
-        Ok(head.is_some_and(|(head, _)| head.last_writer() == Some(&self.name)))
+        match head::read(&object.body) {
+            Ok((head, _)) if head.last_writer() == Some(&self.name) => {
+                Err(Failure::NotDone("a write of the head is under way".into()))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Writes the head without what is folded.
-    async fn trim(&self) -> Result<(), FoldFailure> {
-        let mut writer = self.writer.lock().await;
+    async fn trim(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
         if self.is_stale() {
             return Err(FoldFailure::Deposed);
         }
@@ -482,12 +502,26 @@ impl Inner {
         }
     }
 
+    /// Makes sure that we wrote the head since we read everything: until then another store may be folding, and each of the two would
+    /// write its own over what the other takes for done.
+    async fn take_over(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
+        let leads = self.memory().leads;
+        if leads { Ok(()) } else { self.trim(writer).await }
+    }
+
+    /// Folds for a commit that waits for it.
+    async fn make_room(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
+        self.take_over(writer).await?;
+        self.fold().await
+    }
+
     /// A whole round of folding: objects, then what the head no longer needs.
     async fn tidy(&self) -> Result<(), FoldFailure> {
+        self.take_over(&mut *self.writer.lock().await).await?;
         self.fold().await?;
         let wants_trim = self.memory().wants_trim();
         if wants_trim {
-            self.trim().await?;
+            self.trim(&mut *self.writer.lock().await).await?;
             self.fold().await?;
         }
         Ok(())

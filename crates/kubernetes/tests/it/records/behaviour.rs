@@ -216,3 +216,26 @@ async fn what_is_damaged_is_left_alone() {
     let error = place.open().await.unwrap_err();
     assert!(error.to_string().contains("the head") && error.to_string().contains("missing"), "{error}");
 }
+
+/// An API server answers a new object with a conflict also when it is not there, for example when a quota is changed at the same time.
+#[tokio::test]
+async fn a_conflict_is_no_proof_that_a_part_is_there() {
+    let place = Place::new(45).await;
+    let store = place.open().await.unwrap();
+    let (mut kept, mut refused) = (0, 0);
+    for number in 0..40 {
+        // More than the head holds.
+        let body = json!({"number": number, "padding": "x".repeat(500_000)});
+        place.fake.set_faults(Faults { conflicts: 40, ..Faults::default() });
+        let result = store.commit(put("large", body, Expect::Any)).await;
+        place.fake.set_faults(Faults::default());
+        match result {
+            Ok(_) => kept += 1,
+            Err(StoreError::Conflict { .. } | StoreError::Unavailable(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        let loaded = store.load().await.expect("what was committed is there");
+        assert_eq!(loaded.revision, kept);
+    }
+    assert!(kept > 0 && refused > 0, "{kept} kept, {refused} refused");
+}

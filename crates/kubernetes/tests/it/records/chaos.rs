@@ -130,7 +130,11 @@ async fn write(
         answers.insert(token, answer);
         if !matches!(answer, Answer::Acknowledged(_)) {
             // As the engine does.
-            while store.load().await.is_err() {}
+            let mut refused = 0;
+            while let Err(error) = store.load().await {
+                refused += 1;
+                assert!(refused < 100, "it cannot be loaded any more: {error}");
+            }
         }
         tokio::time::sleep(Duration::from_millis(dice.roll(10))).await;
     }
