@@ -4,7 +4,6 @@
 //! say: in a folder ([`folder`]), in a cluster's Secret.
 
 pub mod folder;
-mod validity;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -130,7 +129,8 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &issuer)?;
-        let ends = validity::not_after(certificate.der())
+        let ends = x509::facts(certificate.der())
+            .map(|facts| facts.not_after)
             .ok_or_else(|| AuthorityError::Certificate("it has no end".into()))?;
         let renew_at = days_before(ends, RENEW_DAYS);
         Ok(Issued { certificate: certificate.pem(), key: key.serialize_pem(), renew_at })
@@ -143,7 +143,8 @@ impl Authority {
     /// As for [`Authority::make`], or this one cannot be read.
     pub fn renewed(&self, now: Timestamp) -> Result<Option<Self>, AuthorityError> {
         let own = self.all()?;
-        let ends = validity::not_after(&own[0])
+        let ends = x509::facts(&own[0])
+            .map(|facts| facts.not_after)
             .ok_or_else(|| AuthorityError::Certificate("it has no end".into()))?;
         if now < days_before(ends, RENEW_AUTHORITY_DAYS) {
             return Ok(None);

@@ -14,8 +14,6 @@ use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, ServerSes
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
-use super::der;
-
 /// A certificate and its key, as they are in files and Secrets.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CertificatePem {
@@ -49,7 +47,7 @@ impl Certificate {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| format!("the certificate cannot be read: {error}"))?;
         let own = chain.first().ok_or("there is no certificate in it")?;
-        let facts = der::facts(own).ok_or("the certificate is none of X.509")?;
+        let facts = x509::facts(own).ok_or("the certificate is none of X.509")?;
         let key = PrivateKeyDer::from_pem_slice(&pem.key)
             .map_err(|error| format!("the key cannot be read: {error}"))?;
         let key = CertifiedKey::from_der(chain, key, provider)

@@ -15,7 +15,6 @@
 mod accept;
 mod certificate;
 mod connect;
-mod der;
 mod keeper;
 mod session;
 

@@ -1,4 +1,4 @@
-//! What has to be read from a certificate here: its names and when it ends. Whether it is to be trusted is for others to check.
+//! What has to be read from a certificate: its names and when it ends. Whether it is to be trusted is for others to check. Pure.
 //!
 //! ```text
 //! Certificate { TBSCertificate { [0] version, serial, algorithm, issuer, Validity { from, until }, subject, key, .., [3] extensions }, .. }
@@ -22,15 +22,15 @@ const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// What a certificate says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// DNS names, lower case, wildcards as they are.
-    pub(super) names: Vec<String>,
+pub struct Facts {
+    /// DNS names (RFC 5280, 4.2.1.6), lower case, wildcards as they are.
+    pub names: Vec<String>,
     /// The last moment at which it is good.
-    pub(super) not_after: Timestamp,
+    pub not_after: Timestamp,
 }
 
 /// Reads a certificate in DER; `None` when it is none.
-pub(super) fn facts(certificate: &[u8]) -> Option<Facts> {
+pub fn facts(certificate: &[u8]) -> Option<Facts> {
     let certificate = inside(SEQUENCE, certificate)?;
     let mut fields = inside(SEQUENCE, certificate)?;
     if fields.first() == Some(&VERSION) {
@@ -168,6 +168,15 @@ mod tests {
             (0, "260102030405Z", None),
         ] {
             assert_eq!(time(kind, text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_says_nothing() {
+        for bytes in
+            [&b""[..], &[0x30], &[0x30, 0x80], &[0x30, 0x85, 1, 1, 1, 1, 1], &[0x30, 2, 0x30, 0], &[0x30; 64]]
+        {
+            assert_eq!(facts(bytes), None, "{bytes:x?}");
         }
     }
 
