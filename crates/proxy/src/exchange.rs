@@ -16,24 +16,21 @@ mod converse;
 
 use std::time::Instant;
 
-use routing::decide::rewrite;
-
 use crate::accept::{Lines, accept, show, view, wants_debug};
 use crate::busy::Busy;
 use crate::connection::Client;
-use crate::dial::is_own_fault;
 use crate::facts::Facts;
-use crate::forward::{self, Onward};
+use crate::forward;
 use crate::h1::chunked::size_line;
 use crate::h1::framing::{self, Body};
 use crate::h1::head::Request;
 use crate::h2::onward::Attempt;
+use crate::origin::{self, Verdict};
+use crate::plan::onward::Asked;
 use crate::plan::{Plan, find};
 use crate::relay::Incoming;
 use crate::reply::Own;
 use crate::scratch::Scratch;
-use crate::secure::{self, Verdict};
-use crate::tls::TlsFailed;
 
 use converse::Conversation;
 
@@ -104,7 +101,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         Ok(served) => served,
         Err(own) => return answer(client, request, head, out, facts, own, complete, b"").await,
     };
-    match secure::check(client, &served, identity) {
+    match origin::check(client, &served, identity) {
         Verdict::Serve => {}
         Verdict::Answer(own, extra) => {
             facts.served = Some(served);
@@ -116,6 +113,8 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let debug = wants_debug(client, &view, &lines);
     show(client, &served, &view, &lines);
     facts.trace = client.worker.take_part(request, head).map(Box::new);
+    let asked =
+        Asked { client, watch: &client.watch, request, head, accepted: &accepted, view: &view, debug };
     let mut plan = Plan::make(client, served, &view);
     let mut fresh = false;
 
@@ -131,15 +130,9 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         };
         if plan.served.target(chosen).http2 {
             let attempt = Attempt {
-                client,
-                request,
-                head,
-                accepted: &accepted,
-                view: &view,
+                asked: &asked,
                 first: &tail[first.payload.clone()],
                 rest: &tail[first.consumed..],
-                debug,
-                fresh,
                 body: &mut body,
                 spill: &mut *spill,
                 response: &mut *response,
@@ -148,89 +141,34 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                 head_out: &mut *head_out,
                 failed: &mut *failed,
             };
-            match Box::pin(attempt.make(&mut plan, facts)).await {
+            match Box::pin(attempt.make(&mut plan, &mut fresh, facts)).await {
                 Ok(Some(next)) => return next,
-                Ok(None) => fresh = true,
+                Ok(None) => continue,
                 Err(own) => break own,
             }
-            continue;
         }
 
         let destination = plan.served.target(chosen).destination();
-
-        // A connection.
         let pooled = if fresh { None } else { client.worker.pool.take(destination) };
         let reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
-            None => {
-                let asked = Instant::now();
-                client.watch.set(facts.attempts.patience(asked, limits.connect_timeout, limits.into()));
-                let connected = {
-                    let target = plan.served.target(chosen);
-                    Box::pin(client.watch.within(target.connect(client))).await
-                };
-                match connected {
-                    Ok(Ok(stream)) => {
-                        facts.connected = Some(asked.elapsed());
-                        plan.served.target(chosen).health.connected();
-                        stream
-                    }
-                    failure => {
-                        let own = match &failure {
-                            Err(_) => Own::CONNECT_TIMEOUT,
-                            Ok(Err(error)) if TlsFailed::is(error) => {
-                                explain_tls(&plan, chosen, error);
-                                Own::TLS
-                            }
-                            _ => Own::CONNECT,
-                        };
-                        if !matches!(&failure, Ok(Err(error)) if is_own_fault(error)) {
-                            plan.served.refused(chosen);
-                        }
-                        match plan.after_failed_connect(client, &view, failed, facts, own) {
-                            Ok(()) => {}
-                            Err(own) => break own,
-                        }
-                        continue;
-                    }
-                }
-            }
+            None => match Box::pin(plan.connect(&asked, failed, facts)).await {
+                Ok(Some(stream)) => stream,
+                Ok(None) => continue,
+                Err(own) => break own,
+            },
         };
-
-        // Nothing is awaited between this check and the write: what a change acknowledged, no later request contradicts.
-        match plan.refresh(client, &view, failed) {
-            Ok(true) => facts.follow(&plan),
-            Ok(false) => {
+        let chosen = match plan.confirm(&asked, failed, facts) {
+            Ok(Some(chosen)) => chosen,
+            Ok(None) => {
                 client.worker.pool.put(destination, stream);
                 continue;
             }
             Err(own) => break own,
-        }
-        let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
-        let rewritten = rewrite(&plan.served.gateway, chosen.route, &view);
-        let made_up;
-        let host = if identity.host.is_empty() {
-            made_up = destination.address.to_string();
-            &made_up
-        } else {
-            identity.host
         };
-        out.clear();
-        let onward = Onward {
-            method: identity.method,
-            target: rewritten.as_deref().unwrap_or(identity.target),
-            host,
-            client: client.address(),
-            forwarded: client.listener.forwarded(view.tls),
-            body: accepted.body,
-            upgrade: accepted.upgrade,
-            to_gateway: plan.served.is_gateway(chosen),
-            hops: plan.served.may_be_gateway(chosen).then_some(accepted.hops + 1),
-            expects: accepted.expects && !complete,
-            trace: facts.trace.as_deref(),
-        };
-        forward::request(out, request, head, &onward);
+        let (target, host) = plan.address(&asked, chosen);
+        let expects = plan.write_head(out, &asked, chosen, (&target, &host), !complete, facts);
         append_body(out, &tail[first.payload.clone()], &body, accepted.body);
 
         let extra = if debug { plan.describe(client) } else { Vec::new() };
@@ -242,7 +180,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
             from_gateway: plan.served.is_gateway(chosen),
             set_cookies: &plan.decision.set_cookies,
             extra: &extra,
-            expects: onward.expects,
+            expects,
             upgrade: accepted.upgrade,
             rest: &tail[first.consumed..],
         };
@@ -276,14 +214,6 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         facts.describe(&mut extra);
     }
     answer(client, request, head, out, facts, broken, whole, &extra).await
-}
-
-/// Says why a target could not be spoken to: the answer to the client does not.
-#[cold]
-fn explain_tls(plan: &Plan, chosen: routing::decide::Chosen, error: &std::io::Error) {
-    let target = plan.served.compiled(chosen);
-    let gateway = &plan.served.gateway.config.name;
-    tracing::debug!(%gateway, target = target.config.name, %error, "no TLS with a target");
 }
 
 /// Appends what was read of the body together with the head.

@@ -36,6 +36,7 @@ mod health;
 mod listener;
 mod maintenance;
 mod meter;
+mod origin;
 mod outlier;
 mod plan;
 mod proxy_protocol;

@@ -1,4 +1,7 @@
 //! Where a request goes: the decision, what it was made under, and what becomes of it when the table changes or an attempt fails.
+//! How it gets there is in [`onward`].
+
+pub(crate) mod onward;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -196,6 +199,23 @@ pub(crate) struct Broken {
     pub(crate) timed_out: bool,
     /// The target said that it did not begin with it.
     pub(crate) refused: bool,
+}
+
+impl Broken {
+    /// `silent`: the target said nothing at all. `touched`: a part of the body was read that cannot be sent again.
+    pub(crate) fn new(own: Own, silent: bool, touched: bool) -> Self {
+        Self { own, silent, replayable: !touched, timed_out: false, refused: false }
+    }
+
+    /// The connection came to its end before the request was sent.
+    pub(crate) fn unsent(touched: bool) -> Self {
+        Self { refused: true, ..Self::new(Own::CLOSED, true, touched) }
+    }
+
+    /// The answer did not begin in time.
+    pub(crate) fn late(touched: bool) -> Self {
+        Self { timed_out: true, ..Self::new(Own::RESPONSE_TIMEOUT, false, touched) }
+    }
 }
 
 /// The gateway that serves this request. A port may have become one of a tcp gateway while clients of the http gateway that

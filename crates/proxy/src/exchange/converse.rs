@@ -83,7 +83,7 @@ impl Conversation<'_> {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             // It may have answered before it closed, but there is nobody to send the request to.
-            Err(_) => return Err(self.broken(Own::CLOSED, true, &up)),
+            Err(_) => return Err(Broken::new(Own::CLOSED, true, up.started.get())),
         };
         let mut uploading = written < out.len() || !body.is_done();
         // Most requests have nothing to upload. What is rare is boxed: an idle connection keeps the size of the largest future
@@ -139,41 +139,45 @@ impl Conversation<'_> {
         };
         match got {
             Ok(Ok(())) => {}
-            Ok(Err(HeadFault::Closed { silent })) => return Err(self.broken(Own::CLOSED, silent, &up)),
-            Ok(Err(HeadFault::TimedOut)) => return Err(self.late(&up)),
+            Ok(Err(HeadFault::Closed { silent })) => {
+                return Err(Broken::new(Own::CLOSED, silent, up.started.get()));
+            }
+            Ok(Err(HeadFault::TimedOut)) => return Err(Broken::late(up.started.get())),
             Ok(Err(HeadFault::Bad(message))) => {
-                return Err(self.broken(Own::bad_response(message), false, &up));
+                return Err(Broken::new(Own::bad_response(message), false, up.started.get()));
             }
             Ok(Err(HeadFault::Client)) => return Ok(client_gone(facts).into()),
             Err(fault) => {
                 facts.received += up.bytes.get();
                 return match fault {
                     // The client waits for a `100 Continue` that the target owes it.
-                    Fault::SourceTimeout if self.expects && !up.started.get() => Err(self.late(&up)),
-                    Fault::SourceTimeout => Err(self.broken(Own::BODY_TIMEOUT, false, &up)),
+                    Fault::SourceTimeout if self.expects && !up.started.get() => {
+                        Err(Broken::late(up.started.get()))
+                    }
+                    Fault::SourceTimeout => Err(Broken::new(Own::BODY_TIMEOUT, false, up.started.get())),
                     Fault::Malformed => {
-                        Err(self.broken(Own::bad_request("malformed chunked body"), false, &up))
+                        Err(Broken::new(Own::bad_request("malformed chunked body"), false, up.started.get()))
                     }
                     _ => Ok(client_gone(facts).into()),
                 };
             }
         }
-        let Some(mut loan) = reply else { return Err(self.broken(Own::CLOSED, true, &up)) };
+        let Some(mut loan) = reply else { return Err(Broken::new(Own::CLOSED, true, up.started.get())) };
         facts.first_byte = Some(facts.started.elapsed());
 
         if response.status == 101 {
             if !self.upgrade || uploading {
-                return Err(self.broken(
+                return Err(Broken::new(
                     Own::bad_response("protocol switch that nobody asked for"),
                     false,
-                    &up,
+                    up.started.get(),
                 ));
             }
             return Ok(Box::pin(self.switch(response, head_out, &loan[..have], facts)).await.into());
         }
         let framing = match framing::of_response(response, &loan, self.method) {
             Ok(framing) => framing,
-            Err(refusal) => return Err(self.broken(refusal.into(), false, &up)),
+            Err(refusal) => return Err(Broken::new(refusal.into(), false, up.started.get())),
         };
 
         // How the answer goes back.
@@ -190,7 +194,13 @@ impl Conversation<'_> {
         let (head, rest) = loan.split_at_mut(response.len);
         let first = match incoming.take(&mut rest[..have - response.len]) {
             Ok(first) => first,
-            Err(_) => return Err(self.broken(Own::bad_response("malformed chunked body"), false, &up)),
+            Err(_) => {
+                return Err(Broken::new(
+                    Own::bad_response("malformed chunked body"),
+                    false,
+                    up.started.get(),
+                ));
+            }
         };
         // Bytes beyond the answer belong to no request: nobody may get them.
         reusable &= response.len + first.consumed == have;
@@ -375,14 +385,6 @@ impl Conversation<'_> {
         facts.received += self.rest.len() as u64 + moved.received;
         facts.sent += head_out.len() as u64 + moved.sent;
         Next::Close
-    }
-
-    fn late(&self, up: &Progress) -> Broken {
-        Broken { timed_out: true, ..self.broken(Own::RESPONSE_TIMEOUT, false, up) }
-    }
-
-    fn broken(&self, own: Own, silent: bool, up: &Progress) -> Broken {
-        Broken { own, silent, replayable: !up.started.get(), timed_out: false, refused: false }
     }
 }
 

@@ -1,41 +1,25 @@
 //! A request that came over HTTP/1.1 and goes to a target over HTTP/2: one attempt of [`crate::exchange`].
 
-use std::time::Instant;
-
 use bytes::Bytes;
-use routing::decide::rewrite;
-use routing::request::RequestHead;
 
 use super::body::Inflow;
-use super::talk::{Front, Heads, Onto, Talk, unsent, within};
-use crate::accept::Accepted;
+use super::talk::{Front, Heads, Onto, Talk};
 use crate::attention::Attention;
-use crate::connection::Client;
-use crate::dial::is_own_fault;
 use crate::exchange::Next;
 use crate::facts::Facts;
-use crate::forward::{self, Onward};
-use crate::h1::head::{Name, Request, Response, tokens};
+use crate::h1::head::{Name, Response, tokens};
 use crate::plan::Plan;
+use crate::plan::onward::Asked;
 use crate::relay::Incoming;
 use crate::reply::Own;
-use crate::tls::TlsFailed;
 
 /// The request, and memory for the exchange.
 pub(crate) struct Attempt<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) request: &'a Request,
-    /// Holds `request`.
-    pub(crate) head: &'a [u8],
-    pub(crate) accepted: &'a Accepted<'a>,
-    pub(crate) view: &'a RequestHead<'a>,
+    pub(crate) asked: &'a Asked<'a>,
     /// What came of the body with the head.
     pub(crate) first: &'a [u8],
     /// What came after the request.
     pub(crate) rest: &'a [u8],
-    pub(crate) debug: bool,
-    /// An attempt failed before.
-    pub(crate) fresh: bool,
     pub(crate) body: &'a mut Incoming,
     pub(crate) spill: &'a mut Vec<u8>,
     pub(crate) response: &'a mut Response,
@@ -46,95 +30,40 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// `None`: to be tried again, by the plan as it is then. `Err`: the answer of the proxy.
-    pub(crate) async fn make(self, plan: &mut Plan, facts: &mut Facts) -> Result<Option<Next>, Own> {
-        let (client, identity) = (self.client, &self.accepted.identity);
-        let limits = &client.worker.shared.settings.limits;
-        let Some(chosen) = plan.decision.chosen else { return Err(Own::NO_TARGET) };
-        let target = plan.served.target(chosen);
-        let (address, destination) = (target.address, target.destination());
-        let asked = Instant::now();
-        let patience = facts.attempts.patience(asked, limits.connect_timeout, limits.into());
-        let took = client.worker.links.take(destination, self.fresh, || target.connect(client));
-        let connected = within(&client.watch, patience, took).await;
-        let mut ticket = match connected {
-            Ok(ticket) => ticket,
-            Err(failure) => {
-                let own = match &failure {
-                    None => Own::CONNECT_TIMEOUT,
-                    Some(error) if TlsFailed::is(error) => Own::TLS,
-                    Some(_) => Own::CONNECT,
-                };
-                if !failure.is_some_and(|error| is_own_fault(&error)) {
-                    plan.served.refused(chosen);
-                }
-                plan.after_failed_connect(client, self.view, self.failed, facts, own)?;
-                return Ok(None);
-            }
-        };
-        if !ticket.reused {
-            facts.connected = Some(asked.elapsed());
-            plan.served.target(chosen).health.connected();
-        }
-        let reused = ticket.reused && !self.fresh;
-        if ticket.ready().await.is_err() {
-            let broken = unsent(false);
-            return match plan.after_broken(client, identity.method, &broken, reused, self.failed, facts) {
-                true => Ok(None),
-                false => Err(broken.own),
-            };
-        }
-        if self.accepted.upgrade && !ticket.takes_extended_connect().await {
-            return Err(Own::bad_response("the target takes no WebSocket over HTTP/2"));
-        }
-
-        // Nothing is awaited between this check and the write: what a change acknowledged, no later request contradicts.
-        if !plan.refresh(client, self.view, self.failed)? {
+    /// `None`: to be tried again, by the plan as it is then; on a `fresh` connection after one that broke. `Err`: the answer of
+    /// the proxy.
+    pub(crate) async fn make(
+        self,
+        plan: &mut Plan,
+        fresh: &mut bool,
+        facts: &mut Facts,
+    ) -> Result<Option<Next>, Own> {
+        let Asked { client, request, head, accepted, debug, .. } = *self.asked;
+        let Some(mut ticket) = plan.open(self.asked, fresh, false, self.failed, facts).await? else {
             return Ok(None);
-        }
-        facts.follow(plan);
-        let Some(chosen) = plan.decision.chosen else { return Err(Own::NO_TARGET) };
-        let rewritten = rewrite(&plan.served.gateway, chosen.route, self.view);
-        let target = rewritten.as_deref().unwrap_or(identity.target);
-        let made_up;
-        let host = if identity.host.is_empty() {
-            made_up = address.to_string();
-            &made_up
-        } else {
-            identity.host
         };
-        let onward = Onward {
-            method: identity.method,
-            target,
-            host,
-            client: client.address(),
-            forwarded: client.listener.forwarded(self.view.tls),
-            body: self.accepted.body,
-            upgrade: self.accepted.upgrade,
-            to_gateway: plan.served.is_gateway(chosen),
-            hops: plan.served.may_be_gateway(chosen).then_some(self.accepted.hops + 1),
-            expects: self.accepted.expects && !self.body.is_done(),
-            trace: facts.trace.as_deref(),
-        };
-        self.out.clear();
-        forward::request(self.out, self.request, self.head, &onward);
-        let trailers = self.request.fields.known(Name::Te).any(|field| {
-            tokens(field.value.of(self.head)).any(|token| token.eq_ignore_ascii_case(b"trailers"))
-        });
-        let extra = if self.debug { plan.describe(client) } else { Vec::new() };
+        let Some(chosen) = plan.confirm(self.asked, self.failed, facts)? else { return Ok(None) };
+        let (target, host) = plan.address(self.asked, chosen);
+        let waits = !self.body.is_done();
+        let expects = plan.write_head(self.out, self.asked, chosen, (&target, &host), waits, facts);
+        let trailers = request
+            .fields
+            .known(Name::Te)
+            .any(|field| tokens(field.value.of(head)).any(|token| token.eq_ignore_ascii_case(b"trailers")));
+        let extra = if debug { plan.describe(client) } else { Vec::new() };
         let talk = Talk {
             client,
             watch: &client.watch,
-            request: self.request,
-            lines: self.head,
-            method: identity.method,
-            target,
-            host,
+            request,
+            lines: head,
+            method: accepted.identity.method,
+            target: &target,
+            host: &host,
             from_gateway: plan.served.is_gateway(chosen),
             set_cookies: &plan.decision.set_cookies,
             extra: &extra,
-            expects: onward.expects,
-            upgrade: self.accepted.upgrade,
+            expects,
+            upgrade: accepted.upgrade,
             trailers,
             call: false,
             rest: self.rest,
@@ -147,20 +76,21 @@ impl Attempt<'_> {
             spill: self.spill,
             touched: false,
         };
-        let last = !self.request.keeps_alive() || !self.rest.is_empty();
+        let last = !request.keeps_alive() || !self.rest.is_empty();
         let mut front = Front::Plain(Attention::new(client, last));
         let heads = Heads { response: self.response, reply: self.reply, out: self.head_out };
-        let framing = self.accepted.body;
         let result = talk
-            .run(Onto::Framed(&mut ticket), self.out, &mut source, framing, &mut front, heads, facts)
+            .run(Onto::Framed(&mut ticket), self.out, &mut source, accepted.body, &mut front, heads, facts)
             .await;
         match result {
             Ok(done) => Ok(Some(done.next)),
             Err(broken) => {
-                match plan.after_broken(client, identity.method, &broken, reused, self.failed, facts) {
-                    true => Ok(None),
-                    false => Err(broken.own),
+                let method = accepted.identity.method;
+                if !plan.after_broken(client, method, &broken, ticket.reused, self.failed, facts) {
+                    return Err(broken.own);
                 }
+                *fresh = true;
+                Ok(None)
             }
         }
     }

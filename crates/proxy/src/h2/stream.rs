@@ -12,23 +12,20 @@ use http::header::{HeaderValue, TE};
 
 use super::body::Inflow;
 use super::server::State;
-use super::talk::{Front, Heads, Onto, Talk, unsent, within};
+use super::talk::{Front, Heads, Onto, Talk};
 use super::{grpc, head, websocket};
 use crate::accept::{Lines, accept, show, view, wants_debug};
 use crate::busy::Busy;
 use crate::connection::Client;
-use crate::dial::is_own_fault;
 use crate::facts::Facts;
-use crate::forward::{self, Onward};
 use crate::h1::framing::Body;
 use crate::h1::head::Bounds;
+use crate::origin::{self, Verdict};
+use crate::plan::onward::Asked;
 use crate::plan::{Plan, find};
 use crate::reply::Own;
 use crate::scratch::Scratch;
-use crate::secure::{self, Verdict};
 use crate::timer::Watch;
-use crate::tls::TlsFailed;
-use routing::decide::rewrite;
 
 /// Serves one stream.
 pub(crate) async fn serve(
@@ -91,7 +88,7 @@ async fn exchange(
         Ok(served) => served,
         Err(own) => return answer(front, facts, own, bare, call, b""),
     };
-    if let Verdict::Answer(own, fields) = secure::check(client, &served, identity) {
+    if let Verdict::Answer(own, fields) = origin::check(client, &served, identity) {
         facts.served = Some(served);
         return answer(front, facts, own, bare, call, fields.as_bytes());
     }
@@ -101,6 +98,7 @@ async fn exchange(
     show(client, &served, &view, &fields);
     facts.trace = client.worker.take_part(head, lines).map(Box::new);
     let asks_for_trailers = parts.headers.contains_key(TE);
+    let asked = Asked { client, watch, request: head, head: lines, accepted: &accepted, view: &view, debug };
     let mut plan = Plan::make(client, served, &view);
     let mut fresh = false;
 
@@ -127,97 +125,37 @@ async fn exchange(
         let target = plan.served.target(chosen);
         let (destination, http2) = (target.destination(), target.http2);
 
-        // A connection.
-        let mut ticket = None;
-        let mut stream = None;
-        let mut reused = false;
-        if !http2 && !fresh {
+        let (mut stream, mut ticket) = (None, None);
+        if http2 {
+            let touched = source.is_touched();
+            match Box::pin(plan.open(&asked, &mut fresh, touched, failed, facts)).await {
+                Ok(Some(open)) => ticket = Some(open),
+                Ok(None) => continue,
+                Err(own) => break own,
+            }
+        } else if !fresh {
             stream = client.worker.pool.take(destination);
-            reused = stream.is_some();
         }
-        if stream.is_none() {
-            let asked = Instant::now();
-            let patience = facts.attempts.patience(asked, limits.connect_timeout, limits.into());
-            let connected = if http2 {
-                let took = Box::pin(within(
-                    watch,
-                    patience,
-                    client.worker.links.take(destination, fresh, || target.connect(client)),
-                ))
-                .await;
-                took.map(|taken| {
-                    reused = taken.reused && !fresh;
-                    ticket = Some(taken);
-                })
-            } else {
-                let connected = Box::pin(within(watch, patience, target.connect(client))).await;
-                connected.map(|connected| stream = Some(connected))
-            };
-            if let Err(failure) = connected {
-                let own = match &failure {
-                    None => Own::CONNECT_TIMEOUT,
-                    Some(error) if TlsFailed::is(error) => Own::TLS,
-                    Some(_) => Own::CONNECT,
-                };
-                if !failure.is_some_and(|error| is_own_fault(&error)) {
-                    plan.served.refused(chosen);
-                }
-                if watch.is_over() {
-                    break Own::RESPONSE_TIMEOUT;
-                }
-                match plan.after_failed_connect(client, &view, failed, facts, own) {
-                    Ok(()) => continue,
-                    Err(own) => break own,
-                }
-            }
-            if !reused {
-                facts.connected = Some(asked.elapsed());
-                plan.served.target(chosen).health.connected();
+        let reused = stream.is_some() || ticket.as_ref().is_some_and(|ticket| ticket.reused);
+        if !http2 && stream.is_none() {
+            match Box::pin(plan.connect(&asked, failed, facts)).await {
+                Ok(Some(connected)) => stream = Some(connected),
+                Ok(None) => continue,
+                Err(own) => break own,
             }
         }
-        if let Some(ticket) = &mut ticket {
-            if ticket.ready().await.is_err() {
-                let broken = unsent(source.is_touched());
-                if plan.after_broken(client, identity.method, &broken, reused, failed, facts) {
-                    fresh = true;
-                    continue;
-                }
-                break broken.own;
-            }
-            if accepted.upgrade && !ticket.takes_extended_connect().await {
-                break Own::bad_response("the target takes no WebSocket over HTTP/2");
-            }
-        }
-
-        // Nothing is awaited between this check and the write: what a change acknowledged, no later request contradicts.
-        match plan.refresh(client, &view, failed) {
-            Ok(true) => facts.follow(&plan),
-            Ok(false) => {
+        let chosen = match plan.confirm(&asked, failed, facts) {
+            Ok(Some(chosen)) => chosen,
+            Ok(None) => {
                 if let Some(stream) = stream {
                     client.worker.pool.put(destination, stream);
                 }
                 continue;
             }
             Err(own) => break own,
-        }
-        let Some(chosen) = plan.decision.chosen else { break Own::NO_TARGET };
-        let rewritten = rewrite(&plan.served.gateway, chosen.route, &view);
-        let path = rewritten.as_deref().unwrap_or(identity.target);
-        out.clear();
-        let onward = Onward {
-            method: identity.method,
-            target: path,
-            host: identity.host,
-            client: client.address(),
-            forwarded: client.listener.forwarded(view.tls),
-            body: accepted.body,
-            upgrade: accepted.upgrade,
-            to_gateway: plan.served.is_gateway(chosen),
-            hops: plan.served.may_be_gateway(chosen).then_some(accepted.hops + 1),
-            expects: accepted.expects && !ended,
-            trace: facts.trace.as_deref(),
         };
-        forward::request(out, head, lines, &onward);
+        let (target, host) = plan.address(&asked, chosen);
+        let expects = plan.write_head(out, &asked, chosen, (&target, &host), !ended, facts);
         if asks_for_trailers && !http2 {
             // The head ends with an empty line, which moves.
             out.truncate(out.len() - 2);
@@ -236,12 +174,12 @@ async fn exchange(
             request: head,
             lines,
             method: identity.method,
-            target: path,
-            host: identity.host,
+            target: &target,
+            host: &host,
             from_gateway: plan.served.is_gateway(chosen),
             set_cookies: &plan.decision.set_cookies,
             extra: &extra,
-            expects: onward.expects,
+            expects,
             upgrade: accepted.upgrade,
             trailers: true,
             call,

@@ -1,23 +1,23 @@
 //! One conversation with one target where at least one of the two sides speaks HTTP/2: from the request that is ready to be sent to the
 //! last byte of the answer.
 
+mod answer;
+mod switch;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{HeaderMap, HeaderValue};
 
 use super::body::{Fault, Form, Inflow, Outflow, pump};
 use super::links::Ticket;
-use super::{grpc, head, websocket};
+use super::{grpc, head};
 use crate::attention::Attention;
 use crate::buffers::Loan;
 use crate::connection::Client;
@@ -25,17 +25,14 @@ use crate::exchange::Next;
 use crate::facts::Facts;
 use crate::forward::{self, Back};
 use crate::h1::framing::{self, Body};
-use crate::h1::head::{Bounds, Name, Progress as Parsed, Request, Response, Version};
+use crate::h1::head::{Name, Request, Response, Version};
 use crate::plan::Broken;
 use crate::relay::{Incoming, Patience, Progress};
 use crate::reply::Own;
 use crate::stream::Stream;
 use crate::timer::Watch;
 
-/// Interim responses that one request may get; more is not a server that makes progress.
-const MAX_INTERIM: usize = 16;
-/// Bytes of a response head.
-const RESPONSE_HEAD: usize = 64 * 1024;
+use answer::HeadFault;
 
 /// What is needed to talk to a target.
 pub(crate) struct Talk<'a> {
@@ -92,21 +89,6 @@ pub(crate) struct Done {
     pub(crate) whole: bool,
 }
 
-/// Why no response head came.
-enum HeadFault {
-    Closed {
-        silent: bool,
-    },
-    /// The target gave the stream up, for that reason.
-    Reset {
-        reason: Reason,
-        untouched: bool,
-    },
-    TimedOut,
-    Bad(&'static str),
-    Client,
-}
-
 /// Where the answer comes from.
 enum Answer {
     Plain { loan: Loan, have: usize },
@@ -114,19 +96,6 @@ enum Answer {
 }
 
 type Upload<'a> = Pin<Box<dyn Future<Output = Result<Option<HeaderMap>, Fault>> + 'a>>;
-
-impl Front<'_> {
-    fn poll_gone(&mut self, context: &mut Context<'_>, uploading: bool, answer: &Progress) -> Poll<()> {
-        match self {
-            // While there is something to upload, that reads from the client and sees it go.
-            Self::Plain(attention) => match !uploading && attention.is_gone(context, answer) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            },
-            Self::Framed(respond) => respond.poll_reset(context).map(drop),
-        }
-    }
-}
 
 impl Talk<'_> {
     /// Sends the request and relays the answer. `out` is the head as it would be over HTTP/1.1.
@@ -158,7 +127,7 @@ impl Talk<'_> {
                 if uploading.get() {
                     sink = Some(Outflow::Plain { stream, head: out.to_vec(), form });
                 } else if stream.write_all(out, watch, patience.sink).await.is_err() {
-                    return Err(broken(Own::CLOSED, true, source.is_touched()));
+                    return Err(Broken::new(Own::CLOSED, true, source.is_touched()));
                 }
                 Some(stream)
             }
@@ -168,11 +137,11 @@ impl Talk<'_> {
                 let authority = (ticket.scheme, self.host);
                 let request = head::to_request(out, self.method, self.target, authority, asks, self.upgrade);
                 let Some(request) = request else {
-                    return Err(broken(Own::bad_request("not a request for HTTP/2"), false, true));
+                    return Err(Broken::new(Own::bad_request("not a request for HTTP/2"), false, true));
                 };
                 let (response, send) = ticket
                     .send(request, !uploading.get() && !self.upgrade)
-                    .map_err(|_| unsent(source.is_touched()))?;
+                    .map_err(|_| Broken::unsent(source.is_touched()))?;
                 waiting = Some(response);
                 if uploading.get() {
                     sink = Some(Outflow::framed(send));
@@ -236,13 +205,13 @@ impl Talk<'_> {
                 let touched = source.is_touched();
                 facts.received += up.bytes.get();
                 return match fault {
-                    HeadFault::Closed { silent } => Err(broken(Own::CLOSED, silent, touched)),
+                    HeadFault::Closed { silent } => Err(Broken::new(Own::CLOSED, silent, touched)),
                     HeadFault::Reset { reason, untouched } => {
                         let refused = untouched || reason == Reason::REFUSED_STREAM;
-                        Err(Broken { refused, ..broken(Own::RESET, refused, touched) })
+                        Err(Broken { refused, ..Broken::new(Own::RESET, refused, touched) })
                     }
-                    HeadFault::TimedOut => Err(late(touched)),
-                    HeadFault::Bad(message) => Err(broken(Own::bad_response(message), false, touched)),
+                    HeadFault::TimedOut => Err(Broken::late(touched)),
+                    HeadFault::Bad(message) => Err(Broken::new(Own::bad_response(message), false, touched)),
                     HeadFault::Client => Ok(self.gone(facts)),
                 };
             }
@@ -251,10 +220,12 @@ impl Talk<'_> {
                 facts.received += up.bytes.get();
                 return match fault {
                     // The client waits for a `100 Continue` that the target owes it.
-                    Fault::SourceTimeout if self.expects && up.bytes.get() == 0 => Err(late(true)),
-                    Fault::SourceTimeout if watch.is_over() => Err(late(true)),
-                    Fault::SourceTimeout => Err(broken(Own::BODY_TIMEOUT, false, true)),
-                    Fault::Malformed => Err(broken(Own::bad_request("malformed chunked body"), false, true)),
+                    Fault::SourceTimeout if self.expects && up.bytes.get() == 0 => Err(Broken::late(true)),
+                    Fault::SourceTimeout if watch.is_over() => Err(Broken::late(true)),
+                    Fault::SourceTimeout => Err(Broken::new(Own::BODY_TIMEOUT, false, true)),
+                    Fault::Malformed => {
+                        Err(Broken::new(Own::bad_request("malformed chunked body"), false, true))
+                    }
                     _ => Ok(self.gone(facts)),
                 };
             }
@@ -273,7 +244,7 @@ impl Talk<'_> {
         if switches {
             if !self.upgrade || uploading.get() {
                 let own = Own::bad_response("protocol switch that nobody asked for");
-                return Err(broken(own, false, touched.get()));
+                return Err(Broken::new(own, false, touched.get()));
             }
             drop(upload);
             return Box::pin(
@@ -295,7 +266,7 @@ impl Talk<'_> {
         };
         let body = match body {
             Ok(body) => body,
-            Err(refusal) => return Err(broken(refusal.into(), false, touched.get())),
+            Err(refusal) => return Err(Broken::new(refusal.into(), false, touched.get())),
         };
         if self.call
             && let Some(status) = call_status(response, lines)
@@ -342,7 +313,7 @@ impl Talk<'_> {
                     Ok(first) => first,
                     Err(_) => {
                         let own = Own::bad_response("malformed chunked body");
-                        return Err(broken(own, false, touched.get()));
+                        return Err(Broken::new(own, false, touched.get()));
                     }
                 };
                 // Bytes beyond the answer belong to no request: nobody may get them.
@@ -372,7 +343,11 @@ impl Talk<'_> {
             }
             Front::Framed(respond) => {
                 let Some(head) = head::to_response(head_out, response.status) else {
-                    return Err(broken(Own::bad_response("not a response for HTTP/2"), false, touched.get()));
+                    return Err(Broken::new(
+                        Own::bad_response("not a response for HTTP/2"),
+                        false,
+                        touched.get(),
+                    ));
                 };
                 match respond.send_response(head, body == Body::Empty) {
                     Ok(send) => Outflow::framed(send),
@@ -477,290 +452,6 @@ impl Talk<'_> {
         None
     }
 
-    /// Reads until a final response head (or 101) is complete; interim responses are passed on as they come.
-    async fn plain_head(
-        &self,
-        stream: &Stream,
-        response: &mut Response,
-        out: &mut Vec<u8>,
-        front: &mut Front<'_>,
-        uploading: &Cell<bool>,
-        answered: &Progress,
-    ) -> Result<(Loan, usize), HeadFault> {
-        let client = self.client;
-        let limits = &client.worker.shared.settings.limits;
-        let bounds = Bounds { head: RESPONSE_HEAD, target: 0, fields: limits.fields.max(128) };
-        let (mut loan, mut have, mut interim) = (None, 0, 0);
-        loop {
-            let ready = poll_fn(|context| {
-                if let Poll::Ready(result) = stream.poll_readable(context) {
-                    return Poll::Ready(Ok(result.is_ok()));
-                }
-                if front.poll_gone(context, uploading.get(), answered).is_ready() {
-                    return Poll::Ready(Err(HeadFault::Client));
-                }
-                ready!(self.watch.poll_expired(context));
-                Poll::Ready(Err(HeadFault::TimedOut))
-            });
-            let readable = ready.await?;
-            let silent = have == 0 && interim == 0;
-            if !readable {
-                return Err(HeadFault::Closed { silent });
-            }
-            let buffer = loan.get_or_insert_with(|| client.worker.buffers.lend());
-            match stream.try_read(&mut buffer[have..]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Ok(0) | Err(_) => return Err(HeadFault::Closed { silent }),
-                Ok(read) => have += read,
-            }
-            loop {
-                match response.parse(&buffer[..have], bounds) {
-                    Err(refusal) => return Err(HeadFault::Bad(refusal.message)),
-                    Ok(Parsed::Partial) => break,
-                    Ok(Parsed::Complete) if response.status >= 200 || response.status == 101 => {
-                        return loan.map(|loan| (loan, have)).ok_or(HeadFault::Client);
-                    }
-                    Ok(Parsed::Complete) => {
-                        interim += 1;
-                        if framing::of_response(response, buffer, self.method).is_err() {
-                            return Err(HeadFault::Bad("malformed interim response"));
-                        }
-                        self.interim(interim, response, buffer, out, front).await?;
-                        buffer.copy_within(response.len..have, 0);
-                        have -= response.len;
-                    }
-                }
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    async fn framed_head(
-        &self,
-        waiting: &mut ResponseFuture,
-        response: &mut Response,
-        reply: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-        front: &mut Front<'_>,
-        uploading: &Cell<bool>,
-        answered: &Progress,
-    ) -> Result<RecvStream, HeadFault> {
-        let mut interim = 0;
-        loop {
-            let got = poll_fn(|context| {
-                if let Poll::Ready(Some(Ok(head))) = waiting.poll_informational(context) {
-                    return Poll::Ready(Ok(Err(head)));
-                }
-                if let Poll::Ready(result) = Pin::new(&mut *waiting).poll(context) {
-                    return Poll::Ready(result.map(Ok).map_err(|error| fault_of(&error, interim == 0)));
-                }
-                if front.poll_gone(context, uploading.get(), answered).is_ready() {
-                    return Poll::Ready(Err(HeadFault::Client));
-                }
-                ready!(self.watch.poll_expired(context));
-                Poll::Ready(Err(HeadFault::TimedOut))
-            });
-            match got.await? {
-                Ok(answer) => {
-                    let (parts, recv) = answer.into_parts();
-                    return match head::response(response, reply, parts.status, &parts.headers) {
-                        Ok(()) => Ok(recv),
-                        Err(refusal) => Err(HeadFault::Bad(refusal.message)),
-                    };
-                }
-                Err(answer) => {
-                    interim += 1;
-                    let read = head::response(response, reply, answer.status(), answer.headers());
-                    read.map_err(|refusal| HeadFault::Bad(refusal.message))?;
-                    self.interim(interim, response, reply, out, front).await?;
-                }
-            }
-        }
-    }
-
-    async fn interim(
-        &self,
-        number: usize,
-        response: &Response,
-        lines: &[u8],
-        out: &mut Vec<u8>,
-        front: &mut Front<'_>,
-    ) -> Result<(), HeadFault> {
-        if number > MAX_INTERIM {
-            return Err(HeadFault::Bad("too many interim responses"));
-        }
-        let patience = self.client.worker.shared.settings.limits.inactivity_timeout;
-        self.watch.set(patience);
-        let modern = self.request.version == Version::Http11;
-        if !modern || (response.status == 100 && !self.expects) {
-            return Ok(());
-        }
-        out.clear();
-        forward::interim(out, response, lines, false, b"");
-        match front {
-            Front::Plain(_) => {
-                let sent = self.client.stream.write_all(out, self.watch, patience).await;
-                sent.map_err(|_| HeadFault::Client)
-            }
-            Front::Framed(respond) => {
-                let head = head::to_response(out, response.status);
-                let head = head.ok_or(HeadFault::Bad("malformed interim response"))?;
-                respond.send_informational(head).map_err(|_| HeadFault::Client)
-            }
-        }
-    }
-
-    /// Passes a change of protocol on, and then whatever both sides say.
-    #[allow(clippy::too_many_arguments)]
-    async fn switch(
-        &self,
-        answer: Answer,
-        plain: Option<&Stream>,
-        tunnel_to: Option<SendStream<Bytes>>,
-        source: &mut Inflow<'_>,
-        front: &mut Front<'_>,
-        response: &Response,
-        reply: &[u8],
-        out: &mut Vec<u8>,
-        facts: &mut Facts,
-    ) -> Result<Done, Broken> {
-        let client = self.client;
-        let key = self.request.fields.list.iter().find_map(|field| {
-            let name = field.name.of(self.lines);
-            name.eq_ignore_ascii_case(websocket::KEY.as_bytes()).then(|| field.value.of(self.lines))
-        });
-        let accept = websocket::accept(key.unwrap_or_default());
-        out.clear();
-        let first = match &answer {
-            Answer::Plain { loan, have } => {
-                let mut said = false;
-                response.fields.each(loan, websocket::ACCEPT, &mut |value| {
-                    said |= value == accept.as_bytes();
-                    std::ops::ControlFlow::Continue(())
-                });
-                if !said {
-                    // The client cannot check this, so we do: a server that does not know the protocol must not get its frames.
-                    return Err(broken(
-                        Own::bad_response("not the answer to this WebSocket key"),
-                        false,
-                        true,
-                    ));
-                }
-                forward::interim(out, response, loan, true, self.extra);
-                Bytes::copy_from_slice(&loan[response.len..*have])
-            }
-            Answer::Framed(_) => {
-                forward::interim(out, response, reply, false, self.extra);
-                Bytes::new()
-            }
-        };
-        let limits = &client.worker.shared.settings.limits;
-        let patience = Patience::from(limits.tunnel_timeout);
-        client.stream.keep_alive();
-        facts.sent = out.len() as u64;
-
-        // Client to target.
-        let (mut until_close, mut from_target) = (Incoming::UntilClose, Incoming::UntilClose);
-        let (mut spill, mut excess) = (Vec::new(), Vec::new());
-        let buffers = &client.worker.buffers;
-        let mut plain_client = match front {
-            Front::Framed(_) => None,
-            Front::Plain(_) => Some(Inflow::Plain {
-                stream: &client.stream,
-                buffers,
-                body: &mut until_close,
-                first: Bytes::copy_from_slice(self.rest),
-                spill: &mut spill,
-                touched: false,
-            }),
-        };
-        let mut up_to = match (plain, tunnel_to) {
-            (Some(stream), _) => {
-                stream.keep_alive();
-                Outflow::Plain { stream, head: Vec::new(), form: Form::Shut }
-            }
-            (None, Some(send)) => Outflow::framed(send),
-            (None, None) => return Err(broken(Own::CLOSED, false, true)),
-        };
-        // And back.
-        let mut down_from = match answer {
-            Answer::Framed(recv) => Inflow::Framed { recv, first: None, touched: false },
-            Answer::Plain { .. } => Inflow::Plain {
-                stream: plain.unwrap_or(&client.stream),
-                buffers,
-                body: &mut from_target,
-                first,
-                spill: &mut excess,
-                touched: false,
-            },
-        };
-        let mut down_to = match front {
-            Front::Framed(respond) => {
-                let Some(head) = head::to_response(out, 200) else {
-                    return Err(broken(Own::bad_response("not a response for HTTP/2"), false, true));
-                };
-                facts.status = 200;
-                match respond.send_response(head, false) {
-                    Ok(send) => Outflow::framed(send),
-                    Err(_) => return Ok(self.gone(facts)),
-                }
-            }
-            Front::Plain(_) => {
-                facts.status = 101;
-                let fields = out.iter().position(|byte| *byte == b'\n').map_or(out.len(), |end| end + 1);
-                let mut head =
-                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                        .to_vec();
-                forward::line(&mut head, "Sec-WebSocket-Accept", accept.as_bytes());
-                head.extend_from_slice(&out[fields..]);
-                Outflow::Plain { stream: &client.stream, head, form: Form::Shut }
-            }
-        };
-        let (up, down) = (Progress::default(), Progress::default());
-        let result = {
-            let mut upward = pin!(async {
-                match &mut plain_client {
-                    Some(from) => pump(from, &mut up_to, self.watch, patience, &up, |_| false).await,
-                    None => pump(source, &mut up_to, self.watch, patience, &up, |_| false).await,
-                }
-            });
-            let mut downward =
-                pin!(pump(&mut down_from, &mut down_to, self.watch, patience, &down, |_| false));
-            let (mut up_open, mut down_open) = (true, true);
-            poll_fn(|context| {
-                if up_open && let Poll::Ready(result) = upward.as_mut().poll(context) {
-                    up_open = false;
-                    if let Err(fault) = result {
-                        return Poll::Ready(Err(fault));
-                    }
-                }
-                if down_open && let Poll::Ready(result) = downward.as_mut().poll(context) {
-                    down_open = false;
-                    if let Err(fault) = result {
-                        return Poll::Ready(Err(fault));
-                    }
-                }
-                if up_open || down_open { Poll::Pending } else { Poll::Ready(Ok(())) }
-            })
-            .await
-        };
-        facts.received += up.bytes.get();
-        facts.sent += down.bytes.get();
-        if let Err(fault) = result {
-            // One side broke: the other must not take what it got for a clean end.
-            for side in [&mut up_to, &mut down_to] {
-                match side {
-                    Outflow::Plain { stream, .. } => stream.reset_on_close(),
-                    Outflow::Framed { send, .. } => send.send_reset(Reason::CANCEL),
-                }
-            }
-            if matches!(fault, Fault::SourceTimeout | Fault::SinkTimeout) {
-                facts.error = Some("timeout");
-            }
-        }
-        Ok(Done { next: Next::Close, reusable: false, whole: true })
-    }
-
     /// The client gave up before its answer was complete.
     fn gone(&self, facts: &mut Facts) -> Done {
         facts.error = Some("client");
@@ -769,32 +460,6 @@ impl Talk<'_> {
         }
         Done { next: Next::Close, reusable: false, whole: false }
     }
-}
-
-/// What the failure of a stream to a target means.
-fn fault_of(error: &h2::Error, silent: bool) -> HeadFault {
-    match error.reason() {
-        // Streams beyond the last one of a good-bye were never looked at.
-        Some(Reason::NO_ERROR) if error.is_go_away() && error.is_remote() => {
-            HeadFault::Reset { reason: Reason::NO_ERROR, untouched: silent }
-        }
-        Some(reason) if error.is_remote() => HeadFault::Reset { reason, untouched: false },
-        Some(_) => HeadFault::Bad("the target breaks the rules of HTTP/2, or does not speak it"),
-        None => HeadFault::Closed { silent },
-    }
-}
-
-fn broken(own: Own, silent: bool, touched: bool) -> Broken {
-    Broken { own, silent, replayable: !touched, timed_out: false, refused: false }
-}
-
-/// The connection came to its end before the request was sent.
-pub(crate) fn unsent(touched: bool) -> Broken {
-    Broken { refused: true, ..broken(Own::CLOSED, true, touched) }
-}
-
-fn late(touched: bool) -> Broken {
-    Broken { timed_out: true, ..broken(Own::RESPONSE_TIMEOUT, false, touched) }
 }
 
 fn call_status(response: &Response, lines: &[u8]) -> Option<u32> {
@@ -808,18 +473,4 @@ fn call_status(response: &Response, lines: &[u8]) -> Option<u32> {
 
 fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// A connection to a target, in whatever it speaks; `Err` says whether it took too long, and whether that is our own fault.
-pub(crate) async fn within<T>(
-    watch: &Watch,
-    patience: Duration,
-    future: impl Future<Output = io::Result<T>>,
-) -> Result<T, Option<io::Error>> {
-    watch.set(patience);
-    match watch.within(future).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Some(error)),
-        Err(_) => Err(None),
-    }
 }
