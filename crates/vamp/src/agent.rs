@@ -48,7 +48,7 @@ pub(crate) fn run(settings: AgentSettings) -> anyhow::Result<()> {
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
         let drain = settings.follower.proxy.drain_timeout;
-        let (data_dir, takeover) = (settings.follower.data_dir.clone(), settings.takeover);
+        let (data_dir, takeover) = (settings.follower.data_dir.clone(), settings.successor.takeover);
         takeover::run(Alone { settings }, &data_dir, takeover, stopped, drain).await
     })
 }
@@ -183,15 +183,10 @@ impl Agent {
             }
         };
         // Else every gateway would be refused one by one, for want of a port.
-        drop(TcpListener::bind((follower.gateway_address, 0)).await.with_context(|| {
-            format!("cannot open gateway ports on {} (--gateway-address)", follower.gateway_address)
+        drop(TcpListener::bind((follower.listen.gateway_address, 0)).await.with_context(|| {
+            format!("cannot open gateway ports on {} (--gateway-address)", follower.listen.gateway_address)
         })?);
-        let mut settings = process::proxy_settings(
-            &follower.proxy,
-            follower.gateway_address,
-            (follower.virtual_host_listen, follower.virtual_host_tls_listen),
-            sockets,
-        );
+        let mut settings = process::proxy_settings(&follower.proxy, &follower.listen, sockets);
         let export = Export::new(&follower.proxy, &options.name, &mut settings);
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;

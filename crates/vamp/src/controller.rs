@@ -92,10 +92,7 @@ impl Controller {
         if settings.gateways.gateway_selector.is_none() {
             applied.push(("gateway-selector".into(), selector, "default"));
         }
-        let credentials = match &settings.kubeconfig {
-            Some(file) => Credentials::Kubeconfig { file: file.clone(), context: settings.context.clone() },
-            None => Credentials::InCluster,
-        };
+        let credentials = settings.cluster.credentials().unwrap_or(Credentials::InCluster);
         let cluster = Cluster::connect(&credentials).await?;
         let home = settings.home(&cluster);
         let replica = settings.replica();

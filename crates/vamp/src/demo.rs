@@ -45,8 +45,8 @@ pub(crate) fn run(
     }
     for (name, address) in [
         ("api-listen", &mut settings.api.listen),
-        ("virtual-host-listen", &mut settings.virtual_host_listen),
-        ("virtual-host-tls-listen", &mut settings.virtual_host_tls_listen),
+        ("virtual-host-listen", &mut settings.listen.virtual_host_listen),
+        ("virtual-host-tls-listen", &mut settings.listen.virtual_host_tls_listen),
     ] {
         if !given(name) && TcpListener::bind(*address).is_err() {
             address.set_port(0);
@@ -56,8 +56,8 @@ pub(crate) fn run(
         match name.as_str() {
             "data-dir" => *value = settings.data_dir.display().to_string(),
             "api-listen" => *value = settings.api.listen.to_string(),
-            "virtual-host-listen" => *value = settings.virtual_host_listen.to_string(),
-            "virtual-host-tls-listen" => *value = settings.virtual_host_tls_listen.to_string(),
+            "virtual-host-listen" => *value = settings.listen.virtual_host_listen.to_string(),
+            "virtual-host-tls-listen" => *value = settings.listen.virtual_host_tls_listen.to_string(),
             _ => {}
         }
     }

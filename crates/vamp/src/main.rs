@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
-use settings::{AgentSettings, ControllerSettings, Settings};
+use settings::{AgentSettings, ControllerSettings, Settings, TakeoverSettings};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let serve = Settings::augment_args(Command::new("serve"))
+    let serve = TakeoverSettings::augment_args(Settings::arguments(Command::new("serve")))
         .about("Run Vamp: API, control, proxy and the local platform in one process")
         .after_help("The first line on standard output is JSON with the addresses in use.");
     let agent = AgentSettings::augment_args(Command::new("agent"))
@@ -67,7 +67,7 @@ fn command() -> Command {
             "Run API and control for environments on Kubernetes; agents carry the traffic, replicas stand by",
         )
         .after_help("The first line on standard output is JSON with the addresses in use.");
-    let demo = demo::Options::augment_args(Settings::augment_args(Command::new("demo")))
+    let demo = demo::Options::augment_args(Settings::arguments(Command::new("demo")))
         .about("Start Vamp with the sava shop and walk through a release")
         .after_help(
             "Unless told otherwise, a demo keeps its data in a folder that is removed at the end, takes free ports \
@@ -119,7 +119,10 @@ fn server(name: &str, arguments: Vec<OsString>, given: &ArgMatches) -> ExitCode 
         Err(error) => return usage(&error),
     };
     if name == "serve" {
-        return finish(serve::run(settings, applied));
+        return match TakeoverSettings::from_arg_matches(matches) {
+            Ok(successor) => finish(serve::run(settings, successor.takeover, applied)),
+            Err(error) => usage(&error),
+        };
     }
     match demo::Options::from_arg_matches(matches) {
         Ok(options) => finish(demo::run(settings, applied, &options)),

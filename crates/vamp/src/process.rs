@@ -4,7 +4,6 @@ mod memory;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{IsTerminal as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
 use model::name::GatewayName;
@@ -12,7 +11,7 @@ use proxy::Sockets;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{LogSettings, ProxySettings};
+use crate::settings::{ListenSettings, LogSettings, ProxySettings};
 
 pub(crate) use memory::{Memory, Tidy, give_back};
 
@@ -78,8 +77,7 @@ pub(crate) fn announce(line: &Value) -> anyhow::Result<()> {
 /// The proxy's settings.
 pub(crate) fn proxy_settings(
     given: &ProxySettings,
-    address: IpAddr,
-    (virtual_host_listen, virtual_host_tls_listen): (SocketAddr, SocketAddr),
+    listen: &ListenSettings,
     sockets: &Sockets,
 ) -> proxy::Settings {
     let defaults = proxy::Settings::default();
@@ -104,9 +102,9 @@ pub(crate) fn proxy_settings(
         }
         .max(sockets.workers()),
         sockets: sockets.clone(),
-        address,
-        virtual_host_listen: Some(virtual_host_listen),
-        virtual_host_tls_listen: Some(virtual_host_tls_listen),
+        address: listen.gateway_address,
+        virtual_host_listen: Some(listen.virtual_host_listen),
+        virtual_host_tls_listen: Some(listen.virtual_host_tls_listen),
         virtual_host_proxy_protocol: given.virtual_host_proxy_protocol,
         access_log: given.access_log.as_ref().map(|file| match file.to_str() {
             Some("-") => proxy::AccessLog::Stdout,

@@ -43,12 +43,12 @@ const PROXY: &str = "local";
 const API_DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or Ctrl-C.
-pub(crate) fn run(settings: Settings, applied: Applied) -> anyhow::Result<()> {
+pub(crate) fn run(settings: Settings, takeover: bool, applied: Applied) -> anyhow::Result<()> {
     process::log(&settings.log)?;
     process::runtime()?.block_on(async {
         let stopped = process::stop_signal()?;
         let drain = settings.proxy.drain_timeout;
-        let (data_dir, takeover) = (settings.data_dir.clone(), settings.takeover);
+        let data_dir = settings.data_dir.clone();
         takeover::run(Serve { settings, applied }, &data_dir, takeover, stopped, drain).await
     })
 }
@@ -129,7 +129,7 @@ impl Server {
         predecessor: Option<&mut Predecessor>,
     ) -> anyhow::Result<Self> {
         let tokens = settings.token_file.as_deref().map(tokens::read).transpose()?.unwrap_or_default();
-        let open = tokens.is_empty() && settings.kubeconfig.is_none();
+        let open = tokens.is_empty() && settings.cluster.kubeconfig.is_none();
         if open && !settings.api.listen.ip().is_loopback() {
             anyhow::bail!(
                 "--api-listen {} can be reached from other machines, so the API needs tokens: give --token-file, \
@@ -137,7 +137,7 @@ impl Server {
                 settings.api.listen
             );
         }
-        let (selector, filter) = settings.gateways.filter(settings.kubeconfig.is_some())?;
+        let (selector, filter) = settings.gateways.filter(settings.cluster.kubeconfig.is_some())?;
         if settings.gateways.gateway_selector.is_none() {
             applied.push(("gateway-selector".into(), selector, "default"));
         }
@@ -148,8 +148,8 @@ impl Server {
         let api = api_listener.local_addr().context("the API's address")?;
         let api_socket = takeover::copy(&api_listener).context("the API's socket")?;
         // Else every gateway would be refused one by one, for want of a port.
-        drop(TcpListener::bind((settings.gateway_address, 0)).await.with_context(|| {
-            format!("cannot open gateway ports on {} (--gateway-address)", settings.gateway_address)
+        drop(TcpListener::bind((settings.listen.gateway_address, 0)).await.with_context(|| {
+            format!("cannot open gateway ports on {} (--gateway-address)", settings.listen.gateway_address)
         })?);
         if let Some(predecessor) = predecessor {
             predecessor.release().await?;
@@ -159,12 +159,7 @@ impl Server {
                 || format!("cannot open the store in {} (--data-dir)", settings.data_dir.display()),
             )?);
 
-        let mut proxy_settings = process::proxy_settings(
-            &settings.proxy,
-            settings.gateway_address,
-            (settings.virtual_host_listen, settings.virtual_host_tls_listen),
-            sockets,
-        );
+        let mut proxy_settings = process::proxy_settings(&settings.proxy, &settings.listen, sockets);
         let export = Export::new(&settings.proxy, &settings.environment, &mut proxy_settings);
         let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
@@ -243,7 +238,7 @@ impl Server {
         if settings.token_file.is_none() && api.ip().is_loopback() {
             info!("the API is open to everybody on this machine; --token-file closes it");
         }
-        if settings.inventory.is_empty() && settings.kubeconfig.is_none() {
+        if settings.inventory.is_empty() && settings.cluster.kubeconfig.is_none() {
             info!(
                 "no --inventory: only workloads started with `vamp local apply` and addresses in routes are known"
             );
@@ -251,7 +246,7 @@ impl Server {
         Ok(Self {
             api,
             virtual_hosts,
-            gateway_address: settings.gateway_address,
+            gateway_address: settings.listen.gateway_address,
             proxy,
             platform,
             api_socket,

@@ -11,7 +11,7 @@ mod installed_tests;
 mod reference;
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,8 @@ use model::percent::Percent;
 pub(crate) use agent::AgentSettings;
 pub(crate) use controller::ControllerSettings;
 pub(crate) use groups::{
-    ApiSettings, FollowerSettings, GatewaySettings, HistorySettings, LogSettings, ProxySettings,
+    ApiSettings, ClusterSettings, FollowerSettings, GatewaySettings, HistorySettings, ListenSettings,
+    LogSettings, ProxySettings, TakeoverSettings,
 };
 
 /// More threads than any machine has cores for; each costs memory and a socket for every gateway.
@@ -40,39 +41,16 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     #[command(flatten)]
     pub(crate) api: ApiSettings,
-    /// Address of the shared listener that routes by virtual host; port 0 takes a free one
-    #[arg(
-        long,
-        env = "VAMP_VIRTUAL_HOST_LISTEN",
-        default_value = "127.0.0.1:8000",
-        value_name = "ADDRESS:PORT",
-        value_parser = listen
-    )]
-    pub(crate) virtual_host_listen: SocketAddr,
-    /// Address of the shared listener for TLS, opened once a gateway with virtual hosts has a certificate; port 0 takes a free one
-    #[arg(
-        long,
-        env = "VAMP_VIRTUAL_HOST_TLS_LISTEN",
-        default_value = "127.0.0.1:8443",
-        value_name = "ADDRESS:PORT",
-        value_parser = listen
-    )]
-    pub(crate) virtual_host_tls_listen: SocketAddr,
-    /// Address on which gateway ports are opened and reached
-    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "127.0.0.1", value_name = "ADDRESS")]
-    pub(crate) gateway_address: IpAddr,
+    #[command(flatten)]
+    pub(crate) listen: ListenSettings,
     /// Name of the environment
     #[arg(long, env = "VAMP_ENVIRONMENT", default_value = "default", value_name = "NAME", value_parser = environment)]
     pub(crate) environment: String,
     /// File or directory with Kubernetes manifests that say what runs or what to run; watched; repeatable
     #[arg(long, env = "VAMP_INVENTORY", value_name = "PATH", value_delimiter = ',')]
     pub(crate) inventory: Vec<PathBuf>,
-    /// Kubernetes cluster to work in, in place of this machine: where it is and who asks
-    #[arg(long, env = "VAMP_KUBECONFIG", value_name = "FILE", conflicts_with = "inventory")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, env = "VAMP_CONTEXT", value_name = "NAME", requires = "kubeconfig")]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterSettings,
     /// Kubernetes namespace of the environment [default: the context's]
     #[arg(long, env = "VAMP_NAMESPACE", value_name = "NAME", requires = "kubeconfig", value_parser = environment)]
     pub(crate) namespace: Option<String>,
@@ -85,12 +63,26 @@ pub(crate) struct Settings {
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistorySettings,
-    /// Follow the process that runs with this data directory: its sockets, then its state; nobody who connects meanwhile is refused.
-    /// Without such a process, start as always
-    #[arg(long, env = "VAMP_TAKEOVER")]
-    pub(crate) takeover: bool,
     #[command(flatten)]
     pub(crate) log: LogSettings,
+}
+
+impl Settings {
+    /// The same groups as elsewhere, with the defaults and the rules of a server that serves this machine.
+    pub(crate) fn arguments(command: Command) -> Command {
+        Self::augment_args(command)
+            .mut_arg("gateway_address", |address| {
+                address
+                    .default_value("127.0.0.1")
+                    .help("Address on which gateway ports are opened and reached")
+            })
+            .mut_arg("virtual_host_listen", |address| address.default_value("127.0.0.1:8000"))
+            .mut_arg("virtual_host_tls_listen", |address| address.default_value("127.0.0.1:8443"))
+            .mut_arg("kubeconfig", |file| {
+                file.conflicts_with("inventory")
+                    .help("Kubernetes cluster to work in, in place of this machine: where it is and who asks")
+            })
+    }
 }
 
 /// A setting, its value and where it came from; for `GET /config` and the start-up log.
@@ -218,14 +210,12 @@ mod tests {
 
     use super::*;
 
-    #[derive(Debug, clap::Parser)]
-    struct Program {
-        #[command(flatten)]
-        settings: Settings,
+    fn program() -> Command {
+        Settings::arguments(Command::new("vamp"))
     }
 
     fn parse(arguments: &[&str], file: Option<&str>) -> Result<Settings, String> {
-        use clap::{CommandFactory, FromArgMatches};
+        use clap::FromArgMatches;
         let folder = tempfile::tempdir().unwrap();
         let mut arguments: Vec<OsString> =
             std::iter::once("vamp").chain(arguments.iter().copied()).map(OsString::from).collect();
@@ -234,10 +224,10 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             arguments.push(format!("--config={}", path.display()).into());
         }
-        let matches = Program::command().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
-        let arguments = with_file(arguments, &matches, &Program::command()).map_err(|e| format!("{e:#}"))?;
-        let matches = Program::command().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
-        Ok(Program::from_arg_matches(&matches).map_err(|e| e.to_string())?.settings)
+        let matches = program().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
+        let arguments = with_file(arguments, &matches, &program()).map_err(|e| format!("{e:#}"))?;
+        let matches = program().try_get_matches_from(&arguments).map_err(|e| e.to_string())?;
+        Settings::from_arg_matches(&matches).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -249,12 +239,20 @@ mod tests {
         assert_eq!(settings.inventory, [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]);
         assert_eq!(settings.gateways.port_range, 500..=600);
         assert_eq!(settings.gateways.route_retention, Duration::from_secs(30));
+        assert_eq!(settings.listen.virtual_host_listen.to_string(), "127.0.0.1:8000");
+        assert!(settings.listen.gateway_address.is_loopback());
+    }
+
+    #[test]
+    fn a_demo_follows_nobody() {
+        let parses = |command| crate::command().try_get_matches_from(["vamp", command, "--takeover"]).is_ok();
+        assert!(parses("serve") && parses("agent") && !parses("demo"));
     }
 
     #[test]
     fn one_platform() {
         let settings = parse(&["--kubeconfig=k", "--context=c", "--namespace=n"], None).unwrap();
-        assert_eq!(settings.kubeconfig, Some(PathBuf::from("k")));
+        assert_eq!(settings.cluster.kubeconfig, Some(PathBuf::from("k")));
         assert_eq!(
             (settings.gateways.create_services, settings.gateways.service_type),
             (true, ServiceType::NodePort)

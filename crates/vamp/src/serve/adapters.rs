@@ -32,7 +32,7 @@ pub(super) fn control_settings(
     control.port_range = settings.gateways.port_range.clone();
     control.port_check = PortCheck::new(move |port| proxy.can_listen(port));
     control.route_retention = settings.gateways.route_retention;
-    control.gateway_address = settings.gateway_address;
+    control.gateway_address = settings.listen.gateway_address;
     control.reserved_ports = reserved.to_vec();
     control.event_retention.max_age = settings.history.event_retention;
     control
@@ -57,7 +57,7 @@ pub(super) fn api(parts: Parts<'_>) -> api::Api {
     let settings = parts.settings;
     let mut applied = adapters::applied(&parts.applied);
     // Scripts written for the original ask where gateways can be reached.
-    applied.insert("vamp.gateway-driver.host".into(), settings.gateway_address.to_string().into());
+    applied.insert("vamp.gateway-driver.host".into(), settings.listen.gateway_address.to_string().into());
     let api = api::Api::new(api::Process {
         info: adapters::info("sqlite", parts.platform.name()),
         ui: ui::file,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kubernetes::{Cluster, Credentials};
+use kubernetes::Cluster;
 use model::instance::Observation;
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ pub(crate) enum Platform {
 impl Platform {
     /// The one that the settings ask for.
     pub(super) async fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let Some(kubeconfig) = &settings.kubeconfig else {
+        let Some(credentials) = settings.cluster.credentials() else {
             return Ok(Self::Local(local::Platform::start(local::Settings {
                 inventory: settings.inventory.clone(),
                 data_dir: settings.data_dir.clone(),
@@ -28,12 +28,10 @@ impl Platform {
                 // Where the shop of the tutorial finds its products; a manifest may say otherwise.
                 environment: vec![(
                     "SAVA_PRODUCT_URL".into(),
-                    format!("http://{}:9070", settings.gateway_address),
+                    format!("http://{}:9070", settings.listen.gateway_address),
                 )],
             })));
         };
-        let credentials =
-            Credentials::Kubeconfig { file: kubeconfig.clone(), context: settings.context.clone() };
         let cluster = Cluster::connect(&credentials).await?;
         let namespace = settings.namespace.as_deref().unwrap_or(cluster.default_namespace());
         let platform = kubernetes::Settings {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FollowerSettings, LogSettings, environment, listen};
+use super::{FollowerSettings, LogSettings, TakeoverSettings, environment, listen};
 
 /// Where every pod with a service account finds its namespace.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -34,10 +34,8 @@ pub(crate) struct AgentSettings {
     pub(crate) admin_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) follower: FollowerSettings,
-    /// Follow the process that runs with this data directory: its sockets, then its state; nobody who connects meanwhile is refused.
-    /// Without such a process, start as always
-    #[arg(long, env = "VAMP_TAKEOVER")]
-    pub(crate) takeover: bool,
+    #[command(flatten)]
+    pub(crate) successor: TakeoverSettings,
     #[command(flatten)]
     pub(crate) log: LogSettings,
 }

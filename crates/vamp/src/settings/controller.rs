@@ -9,8 +9,8 @@ use kubernetes::Cluster;
 use kubernetes::lease::Timing;
 
 use super::{
-    ApiSettings, FollowerSettings, GatewaySettings, HistorySettings, LogSettings, duration, environment,
-    listen,
+    ApiSettings, ClusterSettings, FollowerSettings, GatewaySettings, HistorySettings, LogSettings, duration,
+    environment, listen,
 };
 
 /// Settings of a controller.
@@ -19,12 +19,8 @@ pub(crate) struct ControllerSettings {
     /// File with settings, YAML: a key is a flag's name without the dashes in front
     #[arg(long, env = "VAMP_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Kubernetes cluster to work in: where it is and who asks [default: the one that the pod is in]
-    #[arg(long, env = "VAMP_KUBECONFIG", value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, env = "VAMP_CONTEXT", value_name = "NAME", requires = "kubeconfig")]
-    pub(crate) context: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterSettings,
     /// Namespace that is an environment; repeatable; the first is the default one [default: the controller's own]
     #[arg(long, env = "VAMP_NAMESPACE", value_name = "NAME", value_delimiter = ',', value_parser = environment)]
     pub(crate) namespace: Vec<String>,

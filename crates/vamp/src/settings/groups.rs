@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::agent::Controller;
 use clap::{ArgAction, Args};
-use kubernetes::ServiceType;
+use kubernetes::{Credentials, ServiceType};
 use model::percent::Percent;
 use model::selector::Selector;
 
@@ -36,6 +36,60 @@ pub(crate) struct ApiSettings {
     /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
     #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allowed_host: Vec<String>,
+}
+
+/// Where the proxy listens. The defaults are those of a proxy that serves others; see [`super::Settings::arguments`].
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListenSettings {
+    /// Address on which gateway ports are opened
+    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "0.0.0.0", value_name = "ADDRESS")]
+    pub(crate) gateway_address: IpAddr,
+    /// Address of the shared listener that routes by virtual host; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_LISTEN",
+        default_value = "0.0.0.0:8000",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
+    )]
+    pub(crate) virtual_host_listen: SocketAddr,
+    /// Address of the shared listener for TLS, opened once a gateway with virtual hosts has a certificate; port 0 takes a free one
+    #[arg(
+        long,
+        env = "VAMP_VIRTUAL_HOST_TLS_LISTEN",
+        default_value = "0.0.0.0:8443",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen
+    )]
+    pub(crate) virtual_host_tls_listen: SocketAddr,
+}
+
+/// Which cluster, and as whom.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClusterSettings {
+    /// Kubernetes cluster to work in: where it is and who asks [default: the one that the pod is in]
+    #[arg(long, env = "VAMP_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "VAMP_CONTEXT", value_name = "NAME", requires = "kubeconfig")]
+    pub(crate) context: Option<String>,
+}
+
+impl ClusterSettings {
+    /// How to get to it, unless it is the one that the pod is in.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let file = self.kubeconfig.clone()?;
+        Some(Credentials::Kubeconfig { file, context: self.context.clone() })
+    }
+}
+
+/// Whom to follow.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TakeoverSettings {
+    /// Follow the process that runs with this data directory: its sockets, then its state; nobody who connects meanwhile is refused.
+    /// Without such a process, start as always
+    #[arg(long, env = "VAMP_TAKEOVER")]
+    pub(crate) takeover: bool,
 }
 
 /// How gateways come about.
@@ -185,27 +239,8 @@ pub(crate) struct FollowerSettings {
     /// Where the last routing table is kept, so that it is served without a controller
     #[arg(long, env = "VAMP_DATA_DIR", default_value = "vamp-agent-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Address on which gateway ports are opened
-    #[arg(long, env = "VAMP_GATEWAY_ADDRESS", default_value = "0.0.0.0", value_name = "ADDRESS")]
-    pub(crate) gateway_address: IpAddr,
-    /// Address of the shared listener that routes by virtual host; port 0 takes a free one
-    #[arg(
-        long,
-        env = "VAMP_VIRTUAL_HOST_LISTEN",
-        default_value = "0.0.0.0:8000",
-        value_name = "ADDRESS:PORT",
-        value_parser = listen
-    )]
-    pub(crate) virtual_host_listen: SocketAddr,
-    /// Address of the shared listener for TLS, opened once a gateway with virtual hosts has a certificate; port 0 takes a free one
-    #[arg(
-        long,
-        env = "VAMP_VIRTUAL_HOST_TLS_LISTEN",
-        default_value = "0.0.0.0:8443",
-        value_name = "ADDRESS:PORT",
-        value_parser = listen
-    )]
-    pub(crate) virtual_host_tls_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) listen: ListenSettings,
     /// How long the proxy goes on serving when it is told to stop, for those who do not know yet that it will be gone
     #[arg(long, env = "VAMP_DRAIN_DELAY", default_value = "0s", value_name = "TIME", value_parser = duration)]
     pub(crate) drain_delay: Duration,

@@ -50,10 +50,10 @@ fn what_is_installed_is_understood() {
     assert_eq!(name, "agent");
     let agent = AgentSettings::from_arg_matches(given).unwrap();
     assert_eq!((agent.environment(), agent.name()), ("shop".into(), "pod-1".into()));
-    declared("http", agent.follower.virtual_host_listen.port());
+    declared("http", agent.follower.listen.virtual_host_listen.port());
     declared("admin", agent.admin_listen.port());
     let known = &controller.reserved_ports;
-    for port in [agent.follower.virtual_host_listen.port(), agent.admin_listen.port()] {
+    for port in [agent.follower.listen.virtual_host_listen.port(), agent.admin_listen.port()] {
         assert!(known.contains(&port), "a gateway could get port {port} of the agents: {known:?}");
     }
 }
