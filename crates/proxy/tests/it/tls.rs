@@ -1,5 +1,6 @@
 //! TLS from clients: handshakes good and bad, names, bodies, upgrades, reload.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -16,6 +17,9 @@ use testkit::wire::Wire;
 use tokio_rustls::rustls;
 
 use crate::support::{Bench, condition, free_port, gateway, get, loopback, on_port, route, short, tcp};
+
+/// The file with the authority that targets are checked by.
+const CA: &str = "ca.crt";
 
 /// Certificates of a test.
 pub(crate) struct Files {
@@ -38,6 +42,27 @@ impl Files {
     pub(crate) fn issue(&self, name: &str, names: &[&str]) -> CertificateSource {
         self.authority.issue(names).write(self.directory.path(), name).unwrap();
         self.source(name)
+    }
+
+    /// Puts gateway `shop` with that target and a certificate for `shop.test` in force; where it is served with TLS.
+    async fn serve(&self, bench: &Bench, target: &Target) -> SocketAddr {
+        let source = self.issue("shop", &["shop.test"]);
+        let config = gateway("shop", vec![route("a", 100, &[target.address()])]);
+        assert_eq!(bench.apply(vec![with_tls(vec![source], config)]).await.problems, []);
+        bench.proxy.virtual_host_tls_address().unwrap()
+    }
+
+    /// A client of gateway `shop`.
+    async fn connect(&self, address: SocketAddr) -> Wire {
+        self.authority.connect(address, "shop.test").await.unwrap()
+    }
+
+    /// How to reach targets: by the authority of this test, and without a check.
+    fn target_tls(&self) -> (TargetTls, TargetTls) {
+        let ca = self.directory.path().join(CA);
+        std::fs::write(&ca, self.authority.pem()).unwrap();
+        let trusting = TargetTls { ca_file: Some(ca.display().to_string()), ..TargetTls::default() };
+        (trusting, TargetTls { insecure_skip_verification: true, ..TargetTls::default() })
     }
 }
 
@@ -192,7 +217,7 @@ async fn conditions_see_tls() {
     bench.apply(vec![with_tls(vec![source], gateway("shop", routes))]).await;
     assert_eq!(bench.connect().await.ask(&get("shop", "/")).await.unwrap().text(), "plain");
     let address = bench.proxy.virtual_host_tls_address().unwrap();
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let mut client = files.connect(address).await;
     assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "tls");
 }
 
@@ -217,7 +242,7 @@ async fn requests_without_tls_are_redirected_where_asked() {
     }
     assert_eq!(client.ask(&get("other", "/")).await.unwrap().text(), "x");
     assert_eq!(target.count(), 1);
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let mut client = files.connect(address).await;
     assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "x");
 }
 
@@ -225,13 +250,9 @@ async fn requests_without_tls_are_redirected_where_asked() {
 async fn large_bodies_both_ways() {
     let (bench, files) = (bench(), Files::new());
     let target = Target::named("").await.unwrap();
-    let source = files.issue("shop", &["shop.test"]);
-    bench
-        .apply(vec![with_tls(vec![source], gateway("shop", vec![route("a", 100, &[target.address()])]))])
-        .await;
-    let address = bench.proxy.virtual_host_tls_address().unwrap();
+    let address = files.serve(&bench, &target).await;
     let body: Vec<u8> = (0..10 * 1024 * 1024_u32).map(|n| ((n * 31) >> 3) as u8).collect();
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let mut client = files.connect(address).await;
     for chunked in [false, true] {
         let mut request = if chunked {
             b"POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()
@@ -272,12 +293,8 @@ async fn upgrades_and_half_close() {
     })
     .await
     .unwrap();
-    let source = files.issue("shop", &["shop.test"]);
-    bench
-        .apply(vec![with_tls(vec![source], gateway("shop", vec![route("a", 100, &[target.address()])]))])
-        .await;
-    let address = bench.proxy.virtual_host_tls_address().unwrap();
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let address = files.serve(&bench, &target).await;
+    let mut client = files.connect(address).await;
     client
         .send(b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         .await
@@ -341,12 +358,8 @@ async fn a_body_that_is_cut_off_does_not_look_whole() {
     })
     .await
     .unwrap();
-    let source = files.issue("shop", &["shop.test"]);
-    bench
-        .apply(vec![with_tls(vec![source], gateway("shop", vec![route("a", 100, &[target.address()])]))])
-        .await;
-    let address = bench.proxy.virtual_host_tls_address().unwrap();
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let address = files.serve(&bench, &target).await;
+    let mut client = files.connect(address).await;
     client.send(b"GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n").await.unwrap();
     assert_eq!(client.read_head_only().await.unwrap().unwrap().status(), 200);
     assert_eq!(client.read_exact(4).await.unwrap(), b"part");
@@ -428,12 +441,8 @@ async fn a_client_that_does_not_read_is_given_up() {
     })
     .await
     .unwrap();
-    let source = files.issue("shop", &["shop.test"]);
-    bench
-        .apply(vec![with_tls(vec![source], gateway("shop", vec![route("a", 100, &[target.address()])]))])
-        .await;
-    let address = bench.proxy.virtual_host_tls_address().unwrap();
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let address = files.serve(&bench, &target).await;
+    let mut client = files.connect(address).await;
     client.send(get("shop", "/").as_bytes()).await.unwrap();
     let series = bench.telemetry.gateway(&GatewayName::parse("shop").unwrap(), Protocol::Http);
     assert!(eventually(|| series.totals().failed == 1).await);
@@ -444,12 +453,8 @@ async fn a_client_that_does_not_read_is_given_up() {
 async fn certificates_are_replaced_under_load_without_a_failed_request() {
     let (bench, files) = (bench(), Files::new());
     let target = Target::named("x").await.unwrap();
-    let source = files.issue("shop", &["shop.test"]);
-    bench
-        .apply(vec![with_tls(vec![source], gateway("shop", vec![route("a", 100, &[target.address()])]))])
-        .await;
-    let address = bench.proxy.virtual_host_tls_address().unwrap();
-    let mut old = files.authority.connect(address, "shop.test").await.unwrap();
+    let address = files.serve(&bench, &target).await;
+    let mut old = files.connect(address).await;
     let first = shown(&old);
     let files = Arc::new(files);
     let done = Arc::new(AtomicBool::new(false));
@@ -459,7 +464,7 @@ async fn certificates_are_replaced_under_load_without_a_failed_request() {
             tokio::spawn(async move {
                 let mut seen = std::collections::BTreeSet::new();
                 while !done.load(SeqCst) {
-                    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+                    let mut client = files.connect(address).await;
                     for _ in 0..3 {
                         assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "x");
                     }
@@ -474,7 +479,7 @@ async fn certificates_are_replaced_under_load_without_a_failed_request() {
         files.issue("shop", &["shop.test"]);
         let end = Instant::now() + testkit::wire::PATIENCE;
         loop {
-            let now = shown(&files.authority.connect(address, "shop.test").await.unwrap());
+            let now = shown(&files.connect(address).await);
             if now != last {
                 last = now;
                 break;
@@ -500,11 +505,11 @@ async fn certificates_are_replaced_under_load_without_a_failed_request() {
     ] {
         pair.write(files.directory.path(), "shop").unwrap();
         assert!(eventually(problem(part)).await, "{part}: {:?}", bench.proxy.reported().borrow());
-        assert_eq!(shown(&files.authority.connect(address, "shop.test").await.unwrap()), last);
+        assert_eq!(shown(&files.connect(address).await), last);
     }
     std::fs::remove_file(files.directory.path().join("shop.key")).unwrap();
     assert!(eventually(problem("cannot read")).await);
-    assert_eq!(shown(&files.authority.connect(address, "shop.test").await.unwrap()), last);
+    assert_eq!(shown(&files.connect(address).await), last);
     files.issue("shop", &["shop.test"]);
     assert!(eventually(|| bench.proxy.reported().borrow().problems.is_empty()).await);
     done.store(true, SeqCst);
@@ -532,7 +537,7 @@ async fn secrets_come_when_they_come_and_changes_of_the_section_count() {
     bench.proxy.provide("other".into(), Ok(pem.clone()));
     bench.proxy.provide("shop-tls".into(), Ok(pem));
     assert!(eventually(|| bench.proxy.reported().borrow().problems.is_empty()).await);
-    let mut client = files.authority.connect(address, "shop.test").await.unwrap();
+    let mut client = files.connect(address).await;
     assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "x");
     bench.proxy.provide("shop-tls".into(), Err("it was deleted".into()));
     bench.proxy.provide("shop-tls".into(), Err("it was deleted".into()));
@@ -588,10 +593,7 @@ pub(crate) fn to_tls(target_tls: TargetTls, name: &str, mut gateway: GatewayConf
 async fn targets_are_checked() {
     let (bench, files) = (bench(), Files::new());
     let inner = Target::named("x").await.unwrap();
-    let ca = files.directory.path().join("ca.crt");
-    std::fs::write(&ca, files.authority.pem()).unwrap();
-    let trusting = TargetTls { ca_file: Some(ca.display().to_string()), ..TargetTls::default() };
-    let insecure = TargetTls { insecure_skip_verification: true, ..TargetTls::default() };
+    let (trusting, insecure) = files.target_tls();
     let good =
         before(inner.address(), files.authority.issue(&["inner.test", "127.0.0.1"]).server()).await.unwrap();
     let expired =
@@ -634,7 +636,7 @@ async fn targets_are_checked() {
         .await;
     let status = || async { bench.connect().await.ask(&get("shop", "/")).await.unwrap().status() };
     assert_eq!(status().await, 502);
-    std::fs::write(&ca, "nonsense").unwrap();
+    std::fs::write(files.directory.path().join(CA), "nonsense").unwrap();
     assert!(
         eventually(|| {
             let reported = bench.proxy.reported();
@@ -649,10 +651,7 @@ async fn targets_are_checked() {
 async fn connections_to_targets_are_kept_and_not_shared() {
     let (bench, files) = (bench(), Files::new());
     let inner = Target::named("x").await.unwrap();
-    let ca = files.directory.path().join("ca.crt");
-    std::fs::write(&ca, files.authority.pem()).unwrap();
-    let trusting = TargetTls { ca_file: Some(ca.display().to_string()), ..TargetTls::default() };
-    let insecure = TargetTls { insecure_skip_verification: true, ..TargetTls::default() };
+    let (trusting, insecure) = files.target_tls();
     let address = before(inner.address(), files.authority.issue(&["inner.test"]).server()).await.unwrap();
     let config = |tls: &TargetTls, name: &str| {
         vec![to_tls(tls.clone(), name, gateway("shop", vec![route("a", 100, &[address])]))]
