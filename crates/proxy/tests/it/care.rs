@@ -172,7 +172,7 @@ async fn one_that_never_answers() {
 /// A rate far above that of the others, without so many failures in a row.
 #[tokio::test]
 async fn every_other_answer_is_bad() {
-    let bench = quick(|rules| rules.window = Duration::from_millis(200));
+    let bench = quick(|rules| rules.window = Duration::from_secs(1));
     let good = Target::named("good").await.unwrap();
     let number = Arc::new(AtomicUsize::new(0));
     let flaky = Target::start(move |mut wire, _, _| {
