@@ -38,6 +38,7 @@ mod maintenance;
 mod meter;
 mod origin;
 mod outlier;
+mod pipes;
 mod plan;
 mod proxy_protocol;
 mod recent;

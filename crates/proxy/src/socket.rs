@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::dial::dial;
+use crate::pipes::Pipe;
 use crate::stream::Glance;
 
 /// A connected socket.
@@ -79,6 +80,18 @@ impl Socket {
         let fresh = self.fresh.borrow();
         let mut socket = fresh.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         retry_interrupted(|| socket.write_vectored(pieces))
+    }
+
+    /// Moves what is there into an empty pipe; `WouldBlock` when nothing is, 0 at the end.
+    pub(crate) fn try_fill(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        let io = self.registered()?;
+        io.try_io(Interest::READABLE, || pipe.fill(io))
+    }
+
+    /// Moves what fits out of a pipe; `WouldBlock` when nothing does.
+    pub(crate) fn try_drain(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        let io = self.registered()?;
+        io.try_io(Interest::WRITABLE, || pipe.drain(io))
     }
 
     /// Ready when a read may succeed.

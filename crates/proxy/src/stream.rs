@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::pipes::Pipe;
 use crate::socket::Socket;
 use crate::timer::{Expired, Watch};
 use crate::tls::Tls;
@@ -204,6 +205,28 @@ impl Stream {
             let start = skip.min(piece.len());
             skip -= start;
             self.write_all(&piece[start..], watch, patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves everything out of a pipe; each piece of progress moves the deadline and is told. Only for a plain connection.
+    pub(crate) async fn drain(
+        &self,
+        pipe: &mut Pipe,
+        watch: &Watch,
+        patience: Duration,
+        mut sent: impl FnMut(usize),
+    ) -> Result<(), Wait> {
+        while pipe.held() > 0 {
+            match self.socket.try_drain(pipe) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(moved) => sent(moved),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    watch.set(patience);
+                    self.writable(watch).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

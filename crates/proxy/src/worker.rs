@@ -19,6 +19,7 @@ use crate::h1::head::Request;
 use crate::h2::links::Links;
 use crate::health::Care;
 use crate::listener::{Key, Listener};
+use crate::pipes::Pipes;
 use crate::recent::Recent;
 use crate::scratch::Scratch;
 use crate::secure::Counts;
@@ -65,6 +66,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) buffers: Rc<Buffers>,
+    pub(crate) pipes: Rc<Pipes>,
     pub(crate) pool: Pool,
     pub(crate) links: Links,
     pub(crate) sweeper: Rc<Sweeper>,
@@ -89,6 +91,7 @@ impl Worker {
         Rc::new(Self {
             index,
             buffers: Rc::default(),
+            pipes: Rc::default(),
             pool: Pool::new(limits.pool_size, limits.pool_idle_timeout),
             links: Links::new(limits.pool_idle_timeout),
             sweeper: Sweeper::new(Arc::clone(&shared.leaving)),
