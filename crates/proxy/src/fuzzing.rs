@@ -1,11 +1,14 @@
 //! What must hold for any bytes from a peer. Each function panics where it does not; `fuzz/` feeds them, and so do the
 //! properties below. Not part of an ordinary build.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::forward::{self, Back, Onward};
 use crate::h1::chunked::{Decoder, size_line};
 use crate::h1::framing::{self, Body};
 use crate::h1::head::{Bounds, Progress, Request, Response, Version};
 use crate::h1::target::identify;
+use crate::proxy_protocol::fed;
 
 const BOUNDS: Bounds = Bounds { head: 4096, target: 1024, fields: 64 };
 
@@ -145,6 +148,43 @@ fn read(parts: &[&[u8]]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
     decoder.is_done().then(|| (payload, decoder.trailers().to_vec(), rest))
 }
 
+/// Whom a header of the PROXY protocol names is whom a header of either version names that is written for it. Nothing beyond a header
+/// is asked for, and nothing less would have done.
+pub fn proxy_protocol(bytes: &[u8]) {
+    let Some((source, taken)) = fed(bytes) else { return };
+    assert!(taken <= bytes.len());
+    assert_eq!(fed(&bytes[..taken]), Some((source, taken)));
+    for cut in [taken - 1, taken / 2] {
+        assert_eq!(fed(&bytes[..cut]), None);
+    }
+    for header in [line_for(source).into_bytes(), binary_for(source)] {
+        assert_eq!(fed(&header), Some((source, header.len())), "{header:x?}");
+    }
+}
+
+fn line_for(source: Option<SocketAddr>) -> String {
+    let Some(source) = source else { return "PROXY UNKNOWN\r\n".into() };
+    let (family, to) = if source.is_ipv4() { ("TCP4", "192.0.2.1") } else { ("TCP6", "2001:db8::1") };
+    format!("PROXY {family} {} {to} {} 443\r\n", source.ip(), source.port())
+}
+
+fn binary_for(source: Option<SocketAddr>) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+    let Some(source) = source else {
+        header.extend_from_slice(&[0x20, 0, 0, 0]);
+        return header;
+    };
+    let (family, address) = match source.ip() {
+        IpAddr::V4(address) => (0x11, address.octets().to_vec()),
+        IpAddr::V6(address) => (0x21, address.octets().to_vec()),
+    };
+    header.extend_from_slice(&[0x21, family, 0, address.len() as u8 * 2 + 4]);
+    header.extend_from_slice(&address.repeat(2));
+    header.extend_from_slice(&source.port().to_be_bytes());
+    header.extend_from_slice(&443_u16.to_be_bytes());
+    header
+}
+
 #[cfg(test)]
 #[path = "../../../fuzz/damage.rs"]
 mod damage;
@@ -177,6 +217,14 @@ mod tests {
     ];
     const CHUNKED: &[&[u8]] =
         &[seed!("chunked/plain"), seed!("chunked/extensions"), seed!("chunked/trailers")];
+    const HEADERS: &[&[u8]] = &[
+        seed!("proxy_protocol/line"),
+        seed!("proxy_protocol/line_v6"),
+        seed!("proxy_protocol/unknown"),
+        seed!("proxy_protocol/binary"),
+        seed!("proxy_protocol/binary_v6"),
+        seed!("proxy_protocol/local"),
+    ];
     const WORDS: &[&str] = &[
         "\r\n",
         "\n",
@@ -204,6 +252,8 @@ mod tests {
         "X : y\r\n",
         "Vamp-Hops: 1\r\n",
         "fffffffffffffffff",
+        "PROXY TCP4 ",
+        "::ffff:192.0.2.1",
     ];
 
     proptest! {
@@ -217,6 +267,11 @@ mod tests {
         #[test]
         fn response_heads(bytes in damaged(RESPONSES, WORDS)) {
             response_head(&bytes);
+        }
+
+        #[test]
+        fn proxy_protocol_headers(bytes in damaged(HEADERS, WORDS)) {
+            proxy_protocol(&bytes);
         }
 
         #[test]
