@@ -67,7 +67,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -231,6 +231,7 @@ impl Proxy {
             care: Arc::clone(&care),
             idle: (0..settings.workers).map(|_| AtomicUsize::new(0)).collect(),
             leaving: Arc::default(),
+            newcomers: AtomicU64::new(0),
             handshakes: secure::Counts::default(),
         });
         let workers = (0..settings.workers)
@@ -418,6 +419,11 @@ impl Proxy {
     /// speaks in that time is never surprised by a connection that is closed just when it sends its next request.
     pub fn send_away(&self) {
         self.shared.leaving.store(true, Relaxed);
+    }
+
+    /// Connections that were accepted since [`Proxy::send_away`]: while they come, clients are still led here.
+    pub fn newcomers(&self) -> u64 {
+        self.shared.newcomers.load(Relaxed)
     }
 
     /// Stops accepting, closes what is idle, lets what is under way finish within `deadline`, and ends.

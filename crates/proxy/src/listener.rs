@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use model::port::Protocol;
@@ -264,6 +265,9 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
                     let stream = std::net::TcpStream::from(client);
                     let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                     let Some(peer) = peer else { continue };
+                    if worker.shared.leaving.load(Relaxed) {
+                        worker.shared.newcomers.fetch_add(1, Relaxed);
+                    }
                     if listener.open.get() >= share {
                         refuse(&stream, listener.is_tcp() || listener.speaks_tls());
                         continue;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use routing::decide::Dice;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) idle: Box<[AtomicUsize]>,
     /// See [`crate::Proxy::send_away`].
     pub(crate) leaving: Arc<AtomicBool>,
+    /// Connections accepted since then.
+    pub(crate) newcomers: AtomicU64,
     pub(crate) handshakes: Counts,
 }
 

@@ -39,6 +39,10 @@ const LEAVE: Duration = Duration::from_secs(3);
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 /// How long an agent that takes over waits for its first table.
 const FIRST_TABLE: Duration = Duration::from_secs(60);
+/// An agent that is to end is out of all Services when no new connection came for this long.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often it looks whether one came.
+const LOOK: Duration = Duration::from_millis(100);
 /// Between two reports of what was counted.
 const REPORT_PERIOD: Duration = Duration::from_millis(500);
 
@@ -127,7 +131,7 @@ impl Running for Serving {
 
     async fn stop(self, drain: Duration) {
         drop(self.admin_socket);
-        self.agent.linger(self.delay).await;
+        let drain = self.agent.linger(self.delay, drain).await;
         self.agent.stop(drain).await;
         self.closing.cancel();
         let _ = self.probing.await;
@@ -224,13 +228,28 @@ impl Agent {
     }
 
     /// Goes on serving, but is not ready any more. On Kubernetes every node takes a pod that ends off its Services by itself and
-    /// some time later; whoever it sends here meanwhile must not find a closed door.
-    pub(crate) async fn linger(&self, delay: Duration) {
+    /// some time later; whoever it sends here meanwhile must not find a closed door. After `delay` that should have happened; as
+    /// long as new connections come it has not, and the agent stays for up to half of `drain` more. What is left of `drain`.
+    pub(crate) async fn linger(&self, delay: Duration, drain: Duration) -> Duration {
         self.stopping.store(true, Ordering::Relaxed);
         self.proxy.send_away();
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
+        if delay.is_zero() {
+            return drain;
         }
+        tokio::time::sleep(delay).await;
+        let begin = tokio::time::Instant::now();
+        let mut door = Door::new(self.proxy.newcomers());
+        while begin.elapsed() < drain / 2 {
+            tokio::time::sleep(LOOK).await;
+            if door.is_quiet(self.proxy.newcomers()) {
+                break;
+            }
+        }
+        if begin.elapsed() > QUIET + LOOK {
+            let seconds = begin.elapsed().as_secs_f64();
+            info!(seconds, "clients were still led here after the drain delay (--drain-delay)");
+        }
+        drain.saturating_sub(begin.elapsed())
     }
 
     /// Waits until a table, from disk or fresh, is in force.
@@ -257,6 +276,26 @@ impl Agent {
         info!(?drained, "the proxy has stopped");
         self.client.stop(LEAVE).await;
         self.background.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Whether clients still find the way to an agent that is to end.
+struct Door {
+    newcomers: u64,
+    /// Looks since the last of them.
+    quiet: u32,
+}
+
+impl Door {
+    fn new(newcomers: u64) -> Self {
+        Self { newcomers, quiet: 0 }
+    }
+
+    /// True when nobody came for long enough, as counts say that are looked at every [`LOOK`].
+    fn is_quiet(&mut self, newcomers: u64) -> bool {
+        self.quiet = if newcomers == self.newcomers { self.quiet + 1 } else { 0 };
+        self.newcomers = newcomers;
+        LOOK * self.quiet >= QUIET
     }
 }
 
@@ -374,5 +413,24 @@ impl api::Probe for Probe {
             handshakes: process::handshakes(&self.proxy),
             ..Gauges::default()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_is_quiet_after_a_second_without_newcomers() {
+        let looks = (QUIET.as_millis() / LOOK.as_millis()) as u64;
+        let mut door = Door::new(7);
+        for look in 1..looks {
+            assert!(!door.is_quiet(7), "after {look} looks");
+        }
+        assert!(!door.is_quiet(8), "somebody came");
+        for look in 1..looks {
+            assert!(!door.is_quiet(8), "after {look} more looks");
+        }
+        assert!(door.is_quiet(8));
     }
 }

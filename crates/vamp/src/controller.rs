@@ -198,8 +198,8 @@ impl Controller {
         self.candidate.leave().await;
         self.agents_closing.cancel();
         if let Some(agent) = self.agent {
-            agent.linger(self.drain_delay).await;
-            agent.stop(self.drain).await;
+            let drain = agent.linger(self.drain_delay, self.drain).await;
+            agent.stop(drain).await;
         }
         self.closing.cancel();
         if !self.api_task.await.unwrap_or_default() {

@@ -301,12 +301,14 @@ async fn clients_are_sent_away_before_a_drain() {
     let last = busy.ask(&get("shop", "/")).await.unwrap();
     assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
     assert_eq!(busy.read_to_end().await.unwrap(), b"");
-    // New ones are served, and one that has not been told yet is still open.
+    // New ones are served and counted, and one that has not been told yet is still open.
+    assert_eq!(bench.proxy.newcomers(), 0);
     let mut new = bench.connect().await;
     for wire in [&mut new, &mut quiet] {
         let last = wire.ask(&get("shop", "/")).await.unwrap();
         assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
     }
+    assert_eq!(bench.proxy.newcomers(), 1);
     drop((quiet, busy, new));
     assert_eq!(bench.proxy.drain(Duration::from_secs(20)).await.cut, 0);
 }

@@ -268,8 +268,13 @@ impl Pod<'_> {
     }
 }
 
+/// The program under test: another build of it, for figures, when `VAMP_TEST_PROGRAM` names one.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("VAMP_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_vamp").into()).into()
+}
+
 fn spawn(folder: &Path, arguments: &[String]) -> (Child, Value) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
+    let mut command = Command::new(program());
     command.arg("serve");
     if !arguments.iter().any(|argument| argument == "--kubeconfig") {
         command.args(["--inventory".as_ref(), folder.join("inventory").as_os_str()]);

@@ -6,8 +6,8 @@ use serde_json::json;
 use testkit::kube::{Image, Namespace, eventually};
 
 use crate::api::Api;
+use crate::harness::program;
 use crate::node::outside;
-use crate::shop;
 
 /// What is installed.
 pub(crate) struct Installed {
@@ -23,7 +23,7 @@ impl Installed {
     pub(crate) async fn start(namespace: &Namespace) -> Self {
         let manifests = std::fs::read_to_string(deploy("install.yaml")).unwrap();
         let image = manifests.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
-        let image = Image { reference: image, program: &shop::program(), environment: &[], arguments: &[] };
+        let image = Image { reference: image, program: &program(), environment: &[], arguments: &[] };
         namespace.load(&image).await;
         for entry in std::fs::read_dir(deploy("crds")).unwrap() {
             let manifest = std::fs::read_to_string(entry.unwrap().path()).unwrap();

@@ -90,8 +90,8 @@ async fn agents_and_controllers_come_and_go() {
     })
     .await;
     applied_by_three(&namespace, api).await;
-    let kept = Load::start(&url, None, rate() / 2, Connections::Kept);
-    let new = Load::start(&url, None, rate() / 2, Connections::New);
+    let kept = Load::start(&url, rate() / 2, Connections::Kept);
+    let new = Load::start(&url, rate() / 2, Connections::New);
     let said = |what: &str| eprintln!("at {:.1} s: {what}", kept.seconds());
     kept.more(rate()).await;
 

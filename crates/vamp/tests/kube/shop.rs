@@ -3,17 +3,13 @@
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use testkit::kube::{Image, Kubelet, Namespace};
 
-/// The program under test: another build of it, for figures, when `VAMP_TEST_PROGRAM` names one.
-pub(crate) fn program() -> PathBuf {
-    std::env::var_os("VAMP_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_vamp").into()).into()
-}
+use crate::harness::program;
 
 /// Brings `vampio/sava-product` and `vampio/sava-cart` of some versions to the nodes.
 pub(crate) async fn load(namespace: &Namespace, images: &[(&str, &str)]) {

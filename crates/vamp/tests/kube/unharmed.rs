@@ -106,8 +106,8 @@ async fn by_changes_of_pods_and_weights_and_an_api_server_that_is_away() {
     weights(50).await;
     let port = vamp.get("/gateways/shop").await.body["port"].as_str().unwrap().replace("/http", "");
     let url = format!("http://{address}:{port}/products/ie");
-    let load = Load::start(&url, None, rate() / 2, Connections::Kept);
-    let strangers = Load::start(&url, None, rate() / 2, Connections::New);
+    let load = Load::start(&url, rate() / 2, Connections::Kept);
+    let strangers = Load::start(&url, rate() / 2, Connections::New);
     let said = |what: &str| eprintln!("at {:.1} s: {what}", load.seconds());
     load.more(rate() / 2).await;
 
