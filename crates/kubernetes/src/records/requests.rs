@@ -10,7 +10,7 @@ use kube::core::Request;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::StoreError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::layout::{About, Object, manifest};
 use crate::crd;
@@ -18,8 +18,9 @@ use crate::explain::{Attempt, explain, status};
 
 /// Objects in one page of a list. They are larger than most.
 const PAGE: u32 = 200;
-/// How long a page may take.
-const PAGE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a page may take. Less than the API's patience with the control plane: after a write whose fate is not known, a change waits
+/// until everything is read again.
+const PAGE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Why a request came to nothing, by what follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +66,12 @@ struct ListMetadata {
 impl Requests {
     pub(super) fn new(client: Client, namespace: String, patience: Duration) -> Self {
         Self { client, namespace, patience }
+    }
+
+    /// The same, with no request that is waited for after `end`.
+    pub(super) fn until(&self, end: Instant) -> Self {
+        let left = end.saturating_duration_since(Instant::now());
+        Self { patience: self.patience.min(left), ..self.clone() }
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -158,7 +165,7 @@ impl Requests {
         match timeout(patience, self.client.request(request)).await {
             Ok(result) => result.map_err(|error| classify(&error, verb, &self.namespace)),
             Err(_) => Err(Failure::Unknown(format!(
-                "the API server takes longer than {patience:?} to {verb} records in namespace '{}'",
+                "the API server takes longer than {patience:.1?} to {verb} records in namespace '{}'",
                 self.namespace
             ))),
         }

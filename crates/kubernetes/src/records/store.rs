@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use model::event::{Event, EventQuery};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::fold::{Step, Write};
@@ -35,7 +35,8 @@ pub struct Settings {
     pub namespace: String,
     /// How long the API server may take for one write. It promises a second, and ends requests itself after a minute.
     pub request_timeout: Duration,
-    /// How long a commit, or reading everything, is tried. Changes of traffic wait for it.
+    /// How long a commit may take in all, and how long reading everything is tried. Changes of traffic wait for it, and whoever asked
+    /// for one is to hear what became of it: less than the API's own patience with the control plane.
     pub patience: Duration,
     /// How long folding waits for more to fold. While it waits, commits are a little larger.
     pub fold_pause: Duration,
@@ -47,7 +48,7 @@ impl Settings {
         Self {
             namespace: namespace.into(),
             request_timeout: Duration::from_secs(4),
-            patience: Duration::from_secs(10),
+            patience: Duration::from_secs(6),
             fold_pause: Duration::from_secs(1),
         }
     }
@@ -250,8 +251,10 @@ impl Inner {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let end = Instant::now() + self.settings.patience;
+        let end = self.end();
+        let Ok(mut writer) = timeout_at(end, self.writer.lock()).await else {
+            return Err(StoreError::Unavailable("an earlier write of the records has not ended".into()));
+        };
         let conflict = || moved(&commit);
         loop {
             if self.is_stale() {
@@ -261,7 +264,7 @@ impl Inner {
             let next = self.memory().prepare(commit.clone(), &self.name, writer.count, Timestamp::now())?;
             match next {
                 Next::Nothing(committed) => return Ok(committed),
-                Next::Fold => match self.make_room(&mut writer).await {
+                Next::Fold => match self.make_room(&mut writer, end).await {
                     Ok(()) => {}
                     Err(FoldFailure::Deposed) => return Err(conflict()),
                     Err(FoldFailure::Failed(error)) => {
@@ -310,8 +313,9 @@ impl Inner {
     async fn put_part(&self, name: &str, about: &About, body: &str, end: Instant) -> Result<(), StoreError> {
         let mut failures = 0;
         loop {
-            let result = match self.requests.put(name, None, about, body).await {
-                Err(Failure::Conflict) => match self.requests.get(name).await {
+            let requests = self.requests.until(end);
+            let result = match requests.put(name, None, about, body).await {
+                Err(Failure::Conflict) => match requests.get(name).await {
                     Ok(Some(_)) => return Ok(()),
                     Ok(None) => {
                         Err(Failure::NotDone(format!("the object '{name}' was refused with a conflict")))
@@ -341,16 +345,18 @@ impl Inner {
         let (mut failures, mut unsure) = (0, false);
         loop {
             let base = write.base.as_deref();
-            let message = match self.requests.put(HEAD, base, &write.about, &write.body).await {
+            let message = match self.requests.until(end).put(HEAD, base, &write.about, &write.body).await {
                 Ok(version) => return Ok(version),
-                Err(Failure::Conflict | Failure::Missing) if unsure => match self.whose(write, count).await {
-                    Ok(Some(version)) => return Ok(version),
-                    Ok(None) => {
-                        self.set_stale();
-                        return Err(HeadFailure::Moved);
+                Err(Failure::Conflict | Failure::Missing) if unsure => {
+                    match self.whose(write, count, end).await {
+                        Ok(Some(version)) => return Ok(version),
+                        Ok(None) => {
+                            self.set_stale();
+                            return Err(HeadFailure::Moved);
+                        }
+                        Err(message) => message,
                     }
-                    Err(message) => message,
-                },
+                }
                 Err(Failure::Conflict | Failure::Missing) => {
                     self.set_stale();
                     return Err(HeadFailure::Moved);
@@ -376,8 +382,8 @@ impl Inner {
     }
 
     /// The version of the head if our `count`-th write is in it; none if it is not and never will be.
-    async fn whose(&self, write: &HeadWrite, count: u64) -> Result<Option<String>, String> {
-        let object = match self.requests.get(HEAD).await {
+    async fn whose(&self, write: &HeadWrite, count: u64, end: Instant) -> Result<Option<String>, String> {
+        let object = match self.requests.until(end).get(HEAD).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(None),
             Err(Failure::NotDone(message) | Failure::Unknown(message)) => return Err(message),
@@ -485,13 +491,12 @@ impl Inner {
     }
 
     /// Writes the head without what is folded.
-    async fn trim(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
+    async fn trim(&self, writer: &mut Writer, end: Instant) -> Result<(), FoldFailure> {
         if self.is_stale() {
             return Err(FoldFailure::Deposed);
         }
         writer.count += 1;
         let write = self.memory().trim(&self.name, writer.count);
-        let end = Instant::now() + self.settings.patience;
         match self.write_head(&write, writer.count, end).await {
             Ok(version) => {
                 self.memory().wrote_head(write, version);
@@ -504,24 +509,37 @@ impl Inner {
 
     /// Makes sure that we wrote the head since we read everything: until then another store may be folding, and each of the two would
     /// write its own over what the other takes for done.
-    async fn take_over(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
+    async fn take_over(&self, writer: &mut Writer, end: Instant) -> Result<(), FoldFailure> {
         let leads = self.memory().leads;
-        if leads { Ok(()) } else { self.trim(writer).await }
+        if leads { Ok(()) } else { self.trim(writer, end).await }
     }
 
     /// Folds for a commit that waits for it.
-    async fn make_room(&self, writer: &mut Writer) -> Result<(), FoldFailure> {
-        self.take_over(writer).await?;
-        self.fold().await
+    async fn make_room(&self, writer: &mut Writer, end: Instant) -> Result<(), FoldFailure> {
+        self.take_over(writer, end).await?;
+        // What was written of it by then the next fold finds so.
+        timeout_at(end, self.fold()).await.unwrap_or_else(|_| {
+            let message = "that takes longer than a change may wait";
+            Err(FoldFailure::Failed(StoreError::Unavailable(message.into())))
+        })
+    }
+
+    /// When a write that begins now has to have ended.
+    fn end(&self) -> Instant {
+        Instant::now() + self.settings.patience
     }
 
     /// A whole round of folding: objects, then what the head no longer needs.
     async fn tidy(&self) -> Result<(), FoldFailure> {
-        self.take_over(&mut *self.writer.lock().await).await?;
+        let mut writer = self.writer.lock().await;
+        self.take_over(&mut writer, self.end()).await?;
+        drop(writer);
         self.fold().await?;
         let wants_trim = self.memory().wants_trim();
         if wants_trim {
-            self.trim(&mut *self.writer.lock().await).await?;
+            let mut writer = self.writer.lock().await;
+            self.trim(&mut writer, self.end()).await?;
+            drop(writer);
             self.fold().await?;
         }
         Ok(())

@@ -82,6 +82,11 @@ impl World {
     }
 
     fn controller(&self, name: &str) -> Process {
+        let lease = format!("--lease-duration={LEASE}s");
+        self.controller_with(name, &[&lease, "--renew-deadline=2s", "--retry-period=250ms"])
+    }
+
+    fn controller_with(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vamp"));
         command.arg("controller");
         command.args(NAMESPACES.map(|namespace| format!("--namespace={namespace}")));
@@ -89,8 +94,7 @@ impl World {
         command.arg(format!("--agent-tokens={}", self.path("agents").display()));
         command.args(["--home-namespace=vamp-system", "--replica", name]);
         command.args(["--api-listen=127.0.0.1:0", "--agent-listen=127.0.0.1:0", "--reserved-ports=8091"]);
-        command.arg(format!("--lease-duration={LEASE}s"));
-        command.args(["--renew-deadline=2s", "--retry-period=250ms"]);
+        command.args(arguments);
         Process::start(command, self.path(&format!("{name}.log")))
     }
 
@@ -302,6 +306,55 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     let requests = load.end().await;
     assert!(requests > 200, "{requests} requests only");
     drop(agents);
+}
+
+/// It accepts connections and answers nothing: changes are refused in good time, with the reason, and traffic does not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_hangs_is_answered_for() {
+    let world = World::new().await;
+    // Leads for as long as it usually may without the API server.
+    let a = world.controller_with("a", &[]);
+    until(&world, "a leads", || leads(&a)).await;
+    until(&world, "the CA is published", || async {
+        let map = world.cluster.object("configmaps", "shop", "vamp-ca");
+        map.map(drop).ok_or_else(|| "not yet".into())
+    })
+    .await;
+    let address = "127.0.9.3";
+    let agent = world.agent("agent-1", "shop", address, &[&a]);
+    let targets = [Target::start("one").await, Target::start("two").await];
+    let port = free_port();
+    let write = async |weight: u8| {
+        let document = gateway(port, [&targets[0], &targets[1]], (weight, 100 - weight));
+        call(&a, "PUT", "/shop/api/v1/gateways/front?wait=applied", Some(&document)).await
+    };
+    until(&world, "the agent serves", || async {
+        let (status, body) = write(80).await;
+        let served = served_by(&a, 1).await;
+        if status == 202 { served } else { Err(body.to_string()) }
+    })
+    .await;
+    let load = Load::start(&[SocketAddr::new(address.parse().unwrap(), port)]);
+    world.cluster.fall_silent(1, false);
+    let begin = Instant::now();
+    let (status, body) = write(30).await;
+    let took = begin.elapsed();
+    assert_eq!(status, 503, "{body}\n{}", world.logs());
+    assert!(body["message"].as_str().is_some_and(|text| text.contains("API server")), "{body}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let (_, front) = call(&a, "GET", "/shop/api/v1/gateways/front", None).await;
+    assert!(front.to_string().contains("80%"), "what is read is what is served: {front}");
+    world.cluster.speak();
+    until(&world, "changes to be made again", || async {
+        match write(30).await {
+            (202, _) => Ok(()),
+            (status, body) => Err(format!("{status} {body}")),
+        }
+    })
+    .await;
+    let requests = load.end().await;
+    assert!(requests > 200, "{requests} requests only");
+    drop(agent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

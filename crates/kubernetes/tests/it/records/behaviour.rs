@@ -179,6 +179,38 @@ async fn an_api_server_that_fails_refuses_nothing_for_good() {
     assert_eq!(store.commit(put("shop", json!(3), Expect::Version(1))).await.unwrap().revision, 2);
 }
 
+/// Accepts connections and never answers: worse than one that is away.
+#[tokio::test]
+async fn an_api_server_that_hangs_holds_a_commit_no_longer_than_its_patience() {
+    let place = Place::new(40).await;
+    // One request alone might take longer than all of it.
+    let settings = Settings {
+        patience: Duration::from_millis(500),
+        request_timeout: Duration::from_secs(60),
+        fold_pause: Duration::from_secs(60),
+        ..settings()
+    };
+    let store = ClusterStore::open(&place.cluster, settings).await.unwrap();
+    store.commit(put("shop", json!(1), Expect::Any)).await.unwrap();
+    for carried_out in [false, true] {
+        place.fake.fall_silent(1, carried_out);
+        let begin = tokio::time::Instant::now();
+        // The second waits for the first.
+        let (first, second) = tokio::join!(
+            store.commit(put("shop", json!(2), Expect::Any)),
+            store.commit(put("web", json!(2), Expect::Any))
+        );
+        let took = begin.elapsed();
+        assert!(matches!(first, Err(StoreError::InDoubt(_))), "{first:?}");
+        let second = second.unwrap_err();
+        assert!(matches!(second, StoreError::Unavailable(_) | StoreError::InDoubt(_)), "{second}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        place.fake.speak();
+        let loaded = store.load().await.unwrap();
+        assert_eq!(loaded.revision, if carried_out { 2 } else { 1 }, "what is known is what is kept");
+    }
+}
+
 /// Damage is told, and nothing is written over it.
 #[tokio::test]
 async fn what_is_damaged_is_left_alone() {
