@@ -13,6 +13,8 @@
 #   kube-up.sh - archive TAR REF BINARY [KEY=VALUE...] [-- ARGUMENT...]
 #                                        FROM-scratch image with that binary, the libraries of this
 #                                        machine that it needs, environment and first arguments
+#   kube-up.sh - rules                   the path of crd-rules, which judges custom resources with the code
+#                                        of a current API server (see crd-rules.go); made first, if need be
 #   kube-up.sh - check [--node]          says why it cannot work on this machine, if so
 #
 # stdout is one line, the path of the kubeconfig; progress goes to stderr.
@@ -66,12 +68,12 @@ debian_uri() {
 
 apt_private() { APT_CONFIG=$CACHE/apt/apt.conf "$@"; }
 
-apt_setup() {
+apt_setup() { # apt_setup [SUITE]
   local a=$CACHE/apt uri key=/usr/share/keyrings/debian-archive-keyring.gpg by=""
   uri=$(debian_uri); [ -n "$uri" ] || die "no Debian mirror in this machine's apt sources; set KUBE_DEB_URI"
   [ -r "$key" ] && by="[signed-by=$key]"
   mkdir -p "$a/lists/partial" "$a/cache/archives/partial" "$a/state"; : >"$a/state/status"
-  printf 'deb %s %s bookworm main\ndeb-src %s %s bookworm main\n' "$by" "$uri" "$by" "$uri" >"$a/sources.list"
+  printf 'deb %s %s %s main\ndeb-src %s %s %s main\n' "$by" "$uri" "${1:-bookworm}" "$by" "$uri" "${1:-bookworm}" >"$a/sources.list"
   cat >"$a/apt.conf" <<E
 Dir::Etc::sourcelist "$a/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -178,6 +180,30 @@ build() { # build [--node]
   fi
   ln -sf ../root/usr/bin/kubectl "$BIN/kubectl"
   flock -u 9; exec 9>&-
+}
+
+# rules: Debian has no current API server, but its library of custom resources, with a current Go.
+rules() {
+  local root=$CACHE/rules packages version
+  need apt-get dpkg-deb tar xz gzip grep sed awk
+  mkdir -p "$BIN"; exec 9>"$CACHE/lock"; flock 9
+  [ ! "$BIN/crd-rules" -nt "$HERE/crd-rules.go" ] || return 0
+  say "packages: the API server's library of custom resources, Go (324 MB; 3 GB unpacked, for a while)"
+  rm -rf "$root" "$CACHE/apt"; mkdir -p "$root"
+  apt_setup sid
+  packages=$(apt_private apt-get install -s --no-install-recommends golang-k8s-apiextensions-apiserver-dev | awk '/^Inst golang/ { print $2 }')
+  version=$(apt_private apt-cache show golang-k8s-apiextensions-apiserver-dev | sed -n 's/^Version: 0\.\([0-9.]*\).*/1.\1/p' | head -n 1)
+  # shellcheck disable=SC2086 # names of packages
+  ROOT=$root unpack $packages
+  say "compiling crd-rules (minutes, once)"
+  (
+    GOROOT=$(find "$root/usr/lib" -maxdepth 1 -name 'go-1.*' | sort -V | tail -n 1)
+    export GOROOT GOPATH=$root/usr/share/gocode GOCACHE=$root/gocache GOTOOLCHAIN=local
+    export GO111MODULE=off GOPROXY=off GOFLAGS= CGO_ENABLED=0
+    "$GOROOT/bin/go" build -p "$JOBS" -ldflags "-s -w -X 'main.server=Kubernetes $version'" -o "$BIN/crd-rules" "$HERE/crd-rules.go"
+  )
+  touch "$BIN/crd-rules"
+  chmod -R u+w "$root"; rm -rf "$root" "$CACHE/apt"
 }
 
 check() { # check [--node]
@@ -517,6 +543,7 @@ case $1 in
     case ${2:-} in
       build) build "${3:-}" ;;
       check) check "${3:-}" ;;
+      rules) rules; echo "$BIN/crd-rules" ;;
       archive) [ $# -ge 5 ] || usage; make_image "${@:3}" ;;
       *) usage ;;
     esac

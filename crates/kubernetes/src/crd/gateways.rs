@@ -115,10 +115,11 @@ fn spec() -> Value {
          out: the gateway has the name of this object. It cannot be changed.",
         256,
     );
-    let name = rule(
+    let name = rule_with(
         name,
         "self.matches('^/*[^\\\\s/\\\\[\\\\]]+(/+[^\\\\s/\\\\[\\\\]]+){0,3}/*$')",
         "Unsupported gateway name; use 1 to 4 segments without white space, '[' and ']'",
+        "\"Unsupported gateway name: '\" + self + \"'; use 1 to 4 segments without white space, '[' and ']'\"",
     );
     let kind = rule_with(
         short_text("gateways, or left out: what the document is in Vamp's own API.", 64),
@@ -129,17 +130,18 @@ fn spec() -> Value {
     let port = number_or_text(
         "Port that proxies listen on: 9070, 9070/http or 9070/tcp. Without one Vamp assigns a free port, which status.port shows.",
     );
-    let port = rule(
+    let port = rule_with(
         port,
-        "type(self) == string ? self.lowerAscii().matches('^[ ]*[0-9]{1,5}[ ]*(/(http|tcp))?$') : (self >= 0 && self <= 65535)",
+        "type(self) == string ? self.lowerAscii().matches('^[ \\t]*0*[0-9]{1,5}[ \\t]*(/(http|tcp)[ \\t]*)?$') : (self >= 0 && self <= 65535)",
         "Invalid gateway port, expected a number from 0 to 65535, optionally followed by '/http' or '/tcp'",
+        "\"Invalid gateway port: '\" + string(self) + \"', expected a number from 0 to 65535, optionally followed by '/http' or '/tcp'\"",
     );
     let selector = rule(
         short_text(
             "Finds instances by their labels and makes a route for each group of them, for example label(app)(shop) && \
              label(version)((.*)): one route for each version. Operands: label(KEY)(VALUE), namespace(X), name(X), image(X), \
              kind(X), ip(X), port(N), index(N); combined with &&, || and !. A capture in double parentheses makes groups.",
-            8192,
+            4096,
         ),
         "self.trim() != ''",
         "Invalid selector: ''.",

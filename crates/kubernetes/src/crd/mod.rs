@@ -8,6 +8,8 @@ mod schema;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verdicts_tests;
 
 use serde_json::Value;
 
