@@ -32,6 +32,7 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
         let cluster = cluster.join().map_err(|_| anyhow::anyhow!("starting the cluster panicked"))?;
         cluster.inspect_err(|reason| eprintln!("== no cluster, its tests are skipped: {reason}")).ok()
     } else {
+        step("build the tests", cargo(["test", "--workspace", "--no-run", "--quiet"]))?;
         Cluster::running()
     };
     let start = Instant::now();
