@@ -18,13 +18,31 @@ pub(crate) use memory::{Memory, Tidy, give_back};
 /// Threads for everything but the proxy, which has its own. Two suffice: both mostly wait.
 const RUNTIME_THREADS: usize = 2;
 
+/// How far behind the proxy everything else stands where there is not enough processor time for both, as in `nice`. It still gets a
+/// quarter, so that weights can be changed when they most have to be.
+const NICENESS: i32 = 5;
+
 /// The runtime of everything but the proxy.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .enable_all()
+        .on_thread_start(stand_back)
         .build()
         .context("cannot start the runtime")
+}
+
+/// Lets the threads of the proxy go first. Where threads have no priority of their own nothing happens.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        // On Linux this is about the calling thread only, and those that it starts.
+        let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now.max(NICENESS)));
+        if let Err(error) = lowered {
+            tracing::debug!(%error, "the priority of a thread cannot be lowered");
+        }
+    }
 }
 
 /// Sends the log to standard error; standard output is for the first line and for results.
@@ -150,4 +168,24 @@ pub(crate) fn handshakes(proxy: &proxy::Proxy) -> Vec<(&'static str, u64)> {
 pub(crate) fn chance() -> u64 {
     // The standard library's only source: each of these has keys of its own.
     RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Of the calling thread; proc(5) has the fields.
+    fn niceness() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux has it");
+        let after_name = stat.rsplit(')').next().expect("a name in brackets");
+        after_name.split_whitespace().nth(16).expect("nineteen fields").parse().expect("a number")
+    }
+
+    #[test]
+    fn threads_of_the_runtime_stand_back_and_the_one_that_starts_it_does_not() {
+        let before = niceness();
+        let runtime = runtime().unwrap();
+        let there = runtime.block_on(async { tokio::spawn(async { niceness() }).await }).unwrap();
+        assert_eq!((there, niceness()), (NICENESS.max(before), before));
+    }
 }
