@@ -1,9 +1,11 @@
 //! Heads and trailers between HTTP/2 and lines. What the `h2` crate refuses (pseudo-fields out of order, twice, unknown or missing,
 //! fields of a connection, upper case, `te` other than `trailers`, lengths that contradict the data) does not get here.
 
+use bytes::Bytes;
 use h2::ext::Protocol;
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request as H2Request, Response as H2Response, StatusCode, Uri, request};
+use memchr::{memchr, memchr_iter};
 
 use super::websocket;
 use crate::forward;
@@ -122,27 +124,26 @@ pub(crate) fn response(
 
 /// The fields in the lines of a head; those of a connection, and those in `without`, are left out.
 fn fields(lines: &[u8], without: &[&str]) -> Option<HeaderMap> {
-    let mut map = HeaderMap::with_capacity(16);
-    let mut rest = lines.get(memchr(lines)? + 1..)?;
-    while let Some(end) = memchr(rest) {
-        let line = rest[..end].strip_suffix(b"\r")?;
-        rest = &rest[end + 1..];
+    // One piece of memory for all values, and no more room than there are fields: maps with room to spare are too large for what the
+    // allocator keeps at hand.
+    let lines = Bytes::copy_from_slice(lines.get(memchr(b'\n', lines)? + 1..)?);
+    let mut map = HeaderMap::with_capacity(memchr_iter(b'\n', &lines).count());
+    let mut start = 0;
+    while let Some(length) = memchr(b'\n', &lines[start..]) {
+        let line = lines[start..start + length].strip_suffix(b"\r")?;
+        start += length + 1;
         if line.is_empty() {
             break;
         }
-        let colon = line.iter().position(|byte| *byte == b':')?;
+        let colon = memchr(b':', line)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         let name = HeaderName::from_bytes(name).ok()?;
         if is_of_connection(name.as_str()) || without.contains(&name.as_str()) {
             continue;
         }
-        map.try_append(name, HeaderValue::from_bytes(value).ok()?).ok()?;
+        map.try_append(name, HeaderValue::from_maybe_shared(lines.slice_ref(value)).ok()?).ok()?;
     }
     Some(map)
-}
-
-fn memchr(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
 }
 
 fn is_of_connection(name: &str) -> bool {
