@@ -318,6 +318,7 @@ impl Keeper {
                 }
             };
             let Some(held) = self.sources.get_mut(&source) else { continue };
+            let is_file = matches!(source, CertificateSource::Files { .. });
             let content = self.hash.hash_one(&read);
             let again = held.content.replace(content) == Some(content);
             if held.good == Some(content) && held.problem.is_none() {
@@ -343,8 +344,9 @@ impl Keeper {
                     held.good = Some(content);
                     changed.insert(source);
                 }
-                // Certificate and key are often written one after the other: what is still so at the next look counts.
-                Err(_) if !again && held.certificate.is_some() => {}
+                // Certificate and key are often written to files one after the other: what is still so at the next look counts. A Secret
+                // changes as a whole, and is not looked at again for minutes.
+                Err(_) if is_file && !again && held.certificate.is_some() => {}
                 Err(problem) => {
                     let kept = held.certificate.is_some();
                     if held.problem.as_ref() != Some(&problem) {
