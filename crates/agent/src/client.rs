@@ -289,6 +289,7 @@ impl Agent {
         let mut counts = self.counts();
         let deltas = counts.reader.read(&self.telemetry, false);
         counts.outbox.add(deltas);
+        counts.outbox.note(self.proxy.incidents());
         !counts.outbox.is_empty()
     }
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use routing::decide::Reason;
-use telemetry::{Delta, Key, Open, Totals, error_word};
+use telemetry::{Delta, Key, Open, Phase, PhaseGrowth, Totals, error_word};
 
-use crate::{TargetState, proto};
+use crate::{Budget, Incident, TargetState, proto};
 
 const REASONS: [Reason; 5] =
     [Reason::Condition, Reason::Weight, Reason::Sticky, Reason::Rerouted, Reason::NoTarget];
@@ -57,6 +57,16 @@ pub(crate) fn series(delta: &Delta) -> proto::Series {
         latency_counts: delta.latencies.iter().map(|(_, count)| *count).collect(),
         in_flight: delta.open.in_flight,
         connections: delta.open.connections,
+        phases: delta.phases.iter().map(phase).collect(),
+    }
+}
+
+fn phase(growth: &PhaseGrowth) -> proto::Phase {
+    proto::Phase {
+        word: growth.phase.as_str().into(),
+        steps: growth.steps.iter().map(|(step, _)| u32::from(*step)).collect(),
+        counts: growth.steps.iter().map(|(_, count)| *count).collect(),
+        nanos: growth.nanos,
     }
 }
 
@@ -84,9 +94,11 @@ pub(crate) fn delta(series: proto::Series) -> Result<Delta, String> {
     let counts = counts.into_iter().chain(series.requests.iter().map(|requests| requests.count));
     let counts = counts
         .chain(series.errors.iter().map(|error| error.count))
-        .chain(series.latency_counts.iter().copied());
+        .chain(series.latency_counts.iter().copied())
+        .chain(series.phases.iter().flat_map(|phase| phase.counts.iter().copied()));
+    let nanos = series.phases.iter().map(|phase| phase.nanos);
     if counts.max() > Some(MOST_COUNTED)
-        || series.total_nanos.max(series.first_byte_nanos) > MOST_NANOS
+        || nanos.chain([series.total_nanos, series.first_byte_nanos]).max() > Some(MOST_NANOS)
         || series.in_flight.max(series.connections) > MOST_OPEN
     {
         return Err(format!("the counts of '{}' cannot be true", series.gateway));
@@ -108,21 +120,30 @@ pub(crate) fn delta(series: proto::Series) -> Result<Delta, String> {
         counted.add_requests(class, reason, requests.count);
     }
     counted.errors = series.errors.iter().map(|error| (error_word(&error.word), error.count)).collect();
-    let step = |step: u32| u16::try_from(step).map_err(|_| format!("{step} is no step of a histogram"));
-    let latencies = series
-        .latency_steps
-        .into_iter()
-        .zip(series.latency_counts)
-        .map(|(at, count)| Ok((step(at)?, count)))
-        .collect::<Result<Vec<_>, String>>()?;
+    let latencies = steps(&series.latency_steps, &series.latency_counts)?;
+    let mut phases: Vec<PhaseGrowth> = Vec::new();
+    for growth in series.phases {
+        // A later version may have more of them; each is there once.
+        let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == growth.word);
+        let Some(phase) = phase.filter(|phase| phases.iter().all(|known| known.phase != *phase)) else {
+            continue;
+        };
+        phases.push(PhaseGrowth { phase, steps: steps(&growth.steps, &growth.counts)?, nanos: growth.nanos });
+    }
     Ok(Delta {
         key,
         name,
         protocol: if series.tcp { Protocol::Tcp } else { Protocol::Http },
         counted,
         latencies,
+        phases,
         open: Open { in_flight: series.in_flight, connections: series.connections },
     })
+}
+
+fn steps(steps: &[u32], counts: &[u64]) -> Result<Vec<(u16, u64)>, String> {
+    let step = |step: u32| u16::try_from(step).map_err(|_| format!("{step} is no step of a histogram"));
+    steps.iter().zip(counts).map(|(at, count)| Ok((step(*at)?, *count))).collect()
 }
 
 pub(crate) fn target(target: TargetState) -> proto::Target {
@@ -161,6 +182,51 @@ pub(crate) fn target_state(target: proto::Target) -> Result<TargetState, String>
         ejected: target.ejected,
         ejections: target.ejections.min(MOST_COUNTED),
     })
+}
+
+pub(crate) fn incident(incident: Incident) -> proto::Incident {
+    proto::Incident {
+        gateway: incident.gateway.to_string(),
+        route: incident.route.to_string(),
+        id: incident.id,
+        name: incident.name,
+        ejected: incident.ejected,
+    }
+}
+
+/// Incidents; one whose names make no sense is left out.
+pub(crate) fn incidents(incidents: Vec<proto::Incident>) -> Vec<Incident> {
+    let incident = |incident: proto::Incident| {
+        (incident.id.len() <= LONGEST && incident.name.len() <= LONGEST).then_some(())?;
+        Some(Incident {
+            gateway: GatewayName::parse(&incident.gateway).ok()?,
+            route: RoutePath::parse(&incident.route).ok()?,
+            id: incident.id,
+            name: incident.name,
+            ejected: incident.ejected,
+        })
+    };
+    incidents.into_iter().filter_map(incident).collect()
+}
+
+pub(crate) fn budget(budget: Budget) -> proto::Budget {
+    proto::Budget {
+        gateway: budget.gateway.to_string(),
+        retries_left: budget.retries_left,
+        retries_refused: budget.retries_refused,
+    }
+}
+
+/// Budgets; one whose gateway makes no sense is left out.
+pub(crate) fn budgets(budgets: Vec<proto::Budget>) -> Vec<Budget> {
+    let budget = |budget: proto::Budget| {
+        Some(Budget {
+            gateway: GatewayName::parse(&budget.gateway).ok()?,
+            retries_left: budget.retries_left.min(MOST_COUNTED),
+            retries_refused: budget.retries_refused.min(MOST_COUNTED),
+        })
+    };
+    budgets.into_iter().filter_map(budget).collect()
 }
 
 /// Gateways and what is wrong with them; one whose name makes no sense is left out.

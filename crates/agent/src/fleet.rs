@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::Lease;
 use crate::table::Encoded;
-use crate::{Environment, TargetState};
+use crate::{Budget, Environment, Incident, TargetState};
 use counted::Counted;
 
 /// Agents of one environment: more than any has nodes.
@@ -61,6 +61,7 @@ struct Member {
     heard: Instant,
     revision: Option<u64>,
     targets: Vec<TargetState>,
+    budgets: Vec<Budget>,
     remote: Remote,
 }
 
@@ -169,6 +170,21 @@ impl Fleet {
         all.into_values().collect()
     }
 
+    /// What the agents that are connected may still try again, summed up. By gateway.
+    pub fn budgets(&self) -> Vec<Budget> {
+        let members = self.members();
+        let mut all: BTreeMap<&GatewayName, Budget> = BTreeMap::new();
+        for budget in members.by_name.values().flat_map(|member| &member.budgets) {
+            all.entry(&budget.gateway)
+                .and_modify(|sum| {
+                    sum.retries_left = sum.retries_left.saturating_add(budget.retries_left);
+                    sum.retries_refused = sum.retries_refused.saturating_add(budget.retries_refused);
+                })
+                .or_insert_with(|| budget.clone());
+        }
+        all.into_values().collect()
+    }
+
     /// An agent that is known to be there, for example because its pod is ready: as if its stream had just broken, unless it is
     /// known already.
     pub fn expect(&self, agent: &str) {
@@ -273,7 +289,14 @@ impl Fleet {
     }
 
     /// Takes a report over, once.
-    pub(crate) fn report(&self, name: &str, session: &Session, sequence: u64, deltas: &[Delta]) {
+    pub(crate) fn report(
+        &self,
+        name: &str,
+        session: &Session,
+        sequence: u64,
+        deltas: &[Delta],
+        incidents: Vec<Incident>,
+    ) {
         let telemetry = self.telemetry();
         let mut members = self.members();
         let members = &mut *members;
@@ -282,6 +305,9 @@ impl Fleet {
         let Some(member) = member.filter(|member| members.counted.is_new(&member.instance, sequence)) else {
             return;
         };
+        if !incidents.is_empty() {
+            self.environment.noticed(name, incidents);
+        }
         let too_many = deltas.iter().filter(|delta| !telemetry.absorb(&mut member.remote, delta)).count();
         if too_many > 0 {
             tracing::warn!(
@@ -293,9 +319,16 @@ impl Fleet {
         }
     }
 
-    pub(crate) fn set_targets(&self, name: &str, session: &Session, targets: Vec<TargetState>) {
+    pub(crate) fn set_targets(
+        &self,
+        name: &str,
+        session: &Session,
+        targets: Vec<TargetState>,
+        budgets: Vec<Budget>,
+    ) {
         if let Some(member) = self.members().of(name, session) {
             member.targets = targets;
+            member.budgets = budgets;
         }
     }
 
@@ -398,6 +431,7 @@ impl Member {
             heard: now,
             revision: None,
             targets: Vec::new(),
+            budgets: Vec::new(),
             remote: Remote::default(),
         }
     }
@@ -418,6 +452,7 @@ impl Member {
     fn release(&mut self) {
         self.remote.release();
         self.targets = Vec::new();
+        self.budgets = Vec::new();
     }
 }
 

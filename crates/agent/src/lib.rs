@@ -68,6 +68,8 @@ pub trait Environment: Send + Sync + 'static {
     fn left(&self, agent: &str);
     /// An agent serves `revision`, except for what `problems` say.
     fn acknowledge(&self, agent: &str, revision: u64, problems: Vec<(GatewayName, String)>);
+    /// An agent has left targets out, or trusts them again. Told once, with its counts.
+    fn noticed(&self, agent: &str, incidents: Vec<Incident>);
 }
 
 /// What the stream needs of an agent's data plane.
@@ -78,6 +80,10 @@ pub trait Proxy: Send + Sync + 'static {
     fn reported(&self) -> watch::Receiver<Applied>;
     /// All targets and how they are.
     fn targets(&self) -> Vec<TargetState>;
+    /// What its gateways may still try again.
+    fn budgets(&self) -> Vec<Budget>;
+    /// Targets that were left out, or are trusted again, since the last call; oldest first, a bounded number of the newest.
+    fn incidents(&self) -> Vec<Incident>;
 }
 
 /// What became of a configuration.
@@ -112,6 +118,32 @@ pub struct TargetState {
     pub ejected: bool,
     /// How often it was left out since the proxy began.
     pub ejections: u64,
+}
+
+/// The retries of a gateway, as a proxy sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Retries that it can afford now.
+    pub retries_left: u64,
+    /// Retries that it could not afford since the proxy began.
+    pub retries_refused: u64,
+}
+
+/// A target that a proxy leaves out because it answers badly, or trusts again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// Gateway.
+    pub gateway: GatewayName,
+    /// Route.
+    pub route: RoutePath,
+    /// Stable id of the target.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// True: left out; false: it has served as long as it was left out before.
+    pub ejected: bool,
 }
 
 #[cfg(test)]

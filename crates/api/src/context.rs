@@ -221,7 +221,7 @@ pub trait DataPlane: Send + Sync + 'static {
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         None
     }
-    /// The retry budgets of the gateways, where this process has a proxy.
+    /// The retry budgets of the gateways: of the proxy of this process, or of the agents together.
     fn budgets(&self) -> Vec<telemetry::GatewayGauge> {
         Vec::new()
     }

@@ -11,6 +11,7 @@ use model::port::Protocol;
 
 use crate::counters::Totals;
 use crate::histogram::Histogram;
+use crate::phases::{PhaseGrowth, SeenPhases, merge_steps};
 use crate::registry::{Key, Telemetry, Tracked};
 use crate::series::Series;
 
@@ -27,6 +28,8 @@ pub struct Delta {
     pub counted: Totals,
     /// Steps of the latency histogram that grew, rising, and by how much.
     pub latencies: Vec<(u16, u64)>,
+    /// Phases that grew, in the order of a request; of routes.
+    pub phases: Vec<PhaseGrowth>,
     /// What is open at the second moment.
     pub open: Open,
 }
@@ -44,10 +47,11 @@ impl Delta {
     /// Adds what was counted after this one.
     pub fn merge(&mut self, later: Delta) {
         self.counted.add(&later.counted);
-        for (step, count) in later.latencies {
-            match self.latencies.binary_search_by_key(&step, |(step, _)| *step) {
-                Ok(place) => self.latencies[place].1 += count,
-                Err(place) => self.latencies.insert(place, (step, count)),
+        merge_steps(&mut self.latencies, later.latencies);
+        for growth in later.phases {
+            match self.phases.iter_mut().find(|known| known.phase == growth.phase) {
+                Some(known) => known.merge(growth),
+                None => self.phases.push(growth),
             }
         }
         self.open = later.open;
@@ -57,7 +61,7 @@ impl Delta {
 
     /// True when it says nothing but what is open.
     fn is_empty(&self) -> bool {
-        self.latencies.is_empty() && self.counted == Totals::default()
+        self.latencies.is_empty() && self.phases.is_empty() && self.counted == Totals::default()
     }
 }
 
@@ -76,6 +80,7 @@ struct Seen {
     series: Weak<Series>,
     totals: Totals,
     latencies: Histogram,
+    phases: Option<Box<SeenPhases>>,
     open: Open,
 }
 
@@ -116,11 +121,12 @@ impl Reader {
         let totals = series.totals();
         let mut latencies = Vec::new();
         series.advance(&mut seen.latencies, &mut latencies);
+        let phases = series.advance_phases(&mut seen.phases);
         let open = Open { in_flight: totals.in_flight, connections: totals.connections() };
         let counted = totals.since(&seen.totals);
         seen.totals = totals;
         seen.open = open;
-        Delta { key: key.clone(), name: name.clone(), protocol: *protocol, counted, latencies, open }
+        Delta { key: key.clone(), name: name.clone(), protocol: *protocol, counted, latencies, phases, open }
     }
 }
 

@@ -43,7 +43,7 @@ pub use crate::delta::{Delta, Open, Reader};
 pub use crate::histogram::Histogram;
 pub use crate::outcome::{Outcome, error_word, status_class};
 pub use crate::page::{CONTENT_TYPE, GatewayGauge, Gauges, LIMITS, TargetGauge, page};
-pub use crate::phases::{Phase, PhaseTimes};
+pub use crate::phases::{Phase, PhaseGrowth, PhaseTimes};
 pub use crate::registry::{Key, SeriesTotals, Telemetry, step};
 pub use crate::remote::Remote;
 pub use crate::series::Series;

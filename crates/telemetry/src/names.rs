@@ -80,7 +80,7 @@ families! {
     FIRST_BYTE Summary Environment "vamp_request_first_byte_seconds" ["gateway", "route"]
         "Time from the first byte of a request to the first byte of its response.";
     REQUEST_PHASE Histogram Environment "vamp_request_phase_seconds" ["gateway", "route", "phase"]
-        "Time of a part of a request. phase=wait: for room at a target, of those that had to wait; phase=connect: connecting, of those for which no connection was at hand; phase=first_byte: to the first byte of the response. Of the proxy in this process: each agent shows its own.";
+        "Time of a part of a request. phase=wait: for room at a target, of those that had to wait; phase=connect: connecting, of those for which no connection was at hand; phase=first_byte: to the first byte of the response.";
     REQUEST_BYTES Counter Environment "vamp_request_bytes_total" ["gateway", "route"]
         "Bytes received from clients.";
     RESPONSE_BYTES Counter Environment "vamp_response_bytes_total" ["gateway", "route"]
@@ -88,9 +88,9 @@ families! {
     RETRIES Counter Environment "vamp_retries_total" ["gateway", "route"]
         "Further attempts after a target failed.";
     RETRY_BUDGET Gauge Environment "vamp_retry_budget" ["gateway"]
-        "Retries that a gateway can afford now: a fifth of its requests and ten a second, up to 100 saved. Of the proxy in this process.";
+        "Retries that a gateway can afford now: a fifth of its requests and ten a second, up to 100 saved. Of the proxy in this process, or of all agents together.";
     RETRIES_REFUSED Counter Environment "vamp_retries_refused_total" ["gateway"]
-        "Retries that a gateway could not afford. Of the proxy in this process.";
+        "Retries that a gateway could not afford. Of the proxy in this process, or of all agents together.";
     REROUTED Counter Environment "vamp_rerouted_requests_total" ["gateway", "route"]
         "Requests that a route took over from one without ready targets.";
     PROXY_ERRORS Counter Environment "vamp_proxy_errors_total" ["gateway", "error"]

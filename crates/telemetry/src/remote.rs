@@ -33,6 +33,7 @@ impl Telemetry {
         };
         let before = remote.open.get(&delta.key).map_or_else(Open::default, |(_, open)| *open);
         series.absorb(&delta.counted, &delta.latencies, before, delta.open);
+        series.absorb_phases(&delta.phases);
         if delta.open == Open::default() {
             remote.open.remove(&delta.key);
         } else {

@@ -6,7 +6,7 @@ use crate::counters::{Ownership, Shard, Totals};
 use crate::delta::Open;
 use crate::histogram::Histogram;
 use crate::outcome::Outcome;
-use crate::phases::{Phase, PhaseTimes};
+use crate::phases::{Phase, PhaseGrowth, PhaseTimes, SeenPhases};
 use crate::ring::{self, LONGEST, Rings};
 use crate::window::Window;
 
@@ -85,7 +85,7 @@ impl Series {
         histogram
     }
 
-    /// How long a phase took so far, in this process.
+    /// How long a phase took so far.
     pub fn phase(&self, phase: Phase) -> PhaseTimes {
         let mut sums = PhaseTimes::default();
         self.live().filter_map(|shard| shard.phases.get()).for_each(|live| live.add_to(phase, &mut sums));
@@ -96,6 +96,21 @@ impl Series {
     pub(crate) fn absorb(&self, counted: &Totals, latencies: &[(u16, u64)], before: Open, now: Open) {
         let (shard, _) = self.shard(usize::MAX);
         shard.absorb(counted, latencies, before, now);
+    }
+
+    /// The same for phases.
+    pub(crate) fn absorb_phases(&self, growth: &[PhaseGrowth]) {
+        let (shard, _) = self.shard(usize::MAX);
+        growth.iter().for_each(|growth| shard.phases.get_or_init(Box::default).absorb(growth));
+    }
+
+    /// Brings what is known of the phases up to date, and says what grew.
+    pub(crate) fn advance_phases(&self, seen: &mut Option<Box<SeenPhases>>) -> Vec<PhaseGrowth> {
+        let lives = self.live().filter_map(|shard| shard.phases.get()).map(|live| &**live);
+        match lives.clone().next() {
+            Some(_) => seen.get_or_insert_default().advance(lives),
+            None => Vec::new(),
+        }
     }
 
     /// Brings a histogram up to date, and reports what grew as pairs of step and count.

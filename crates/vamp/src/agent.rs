@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::agent::{Applied, Cache, CacheError, Client, ClientSettings, TargetState};
+use ::agent::{Applied, Budget, Cache, CacheError, Client, ClientSettings, Incident, TargetState};
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use proxy::{Proxy, Sockets};
@@ -29,6 +29,7 @@ use tracing::{info, warn};
 
 use crate::certificates;
 use crate::export::Export;
+use crate::incidents;
 use crate::process;
 use crate::settings::{AgentSettings, FollowerSettings};
 use crate::takeover::{self, Predecessor, Running, Service};
@@ -328,6 +329,19 @@ impl ::agent::Proxy for Served {
             ejections: target.ejections,
         });
         targets.collect()
+    }
+
+    fn budgets(&self) -> Vec<Budget> {
+        let budget = |gateway: proxy::GatewayStatus| Budget {
+            gateway: gateway.gateway,
+            retries_left: gateway.retries_left,
+            retries_refused: gateway.retries_refused,
+        };
+        self.proxy.gateways().into_iter().map(budget).collect()
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        self.proxy.incidents().into_iter().map(incidents::as_told).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::proto::agents_client::AgentsClient;
 use crate::proto::{FromAgent, from_agent, from_controller};
 use crate::server::NOT_LEADER;
 use crate::table::{Assembler, Table};
-use crate::{Applied, TargetState, convert, proto};
+use crate::{Applied, Budget, TargetState, convert, proto};
 
 /// Until the controller's first answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,6 +59,7 @@ struct Stream<'a> {
     /// The next report tells of everything that is open.
     all_open: bool,
     targets: Vec<TargetState>,
+    budgets: Vec<Budget>,
     beats: u32,
     /// What the controller was shown last.
     token: MetadataValue<Ascii>,
@@ -102,6 +103,7 @@ impl Agent {
             applying: None,
             all_open: true,
             targets: Vec::new(),
+            budgets: Vec::new(),
             beats: 0,
             token,
         };
@@ -262,18 +264,21 @@ impl Stream<'_> {
         if self.beats.is_multiple_of(CALM_BEATS) {
             self.show_token().await?;
         }
-        let now = self.agent.proxy.targets();
-        if now == self.targets
+        let (now, budgets) = (self.agent.proxy.targets(), self.agent.proxy.budgets());
+        if (now == self.targets && budgets == self.budgets)
             || (!self.beats.is_multiple_of(CALM_BEATS) && same_but_requests(&now, &self.targets))
         {
             return Ok(());
         }
         self.targets.clone_from(&now);
+        self.budgets.clone_from(&budgets);
+        let mut budgets: Vec<proto::Budget> = budgets.into_iter().map(convert::budget).collect();
         let mut left: Vec<proto::Target> = now.into_iter().map(convert::target).collect();
         loop {
             let rest = left.split_off(left.len().min(MOST_TARGETS));
             let last = rest.is_empty();
-            self.send(from_agent::Kind::Targets(proto::Targets { targets: left, last })).await?;
+            let budgets = if last { std::mem::take(&mut budgets) } else { Vec::new() };
+            self.send(from_agent::Kind::Targets(proto::Targets { targets: left, last, budgets })).await?;
             if last {
                 return Ok(());
             }
@@ -301,6 +306,7 @@ impl Stream<'_> {
             let mut counts = self.agent.counts();
             let deltas = counts.reader.read(&telemetry, self.all_open);
             counts.outbox.add(deltas);
+            counts.outbox.note(self.agent.proxy.incidents());
         }
         self.all_open = false;
         self.next_report().await

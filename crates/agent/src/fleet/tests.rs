@@ -48,6 +48,9 @@ impl Environment for Book {
     fn acknowledge(&self, agent: &str, revision: u64, _: Vec<(GatewayName, String)>) {
         self.note(format!("{agent} serves {revision}"));
     }
+    fn noticed(&self, agent: &str, incidents: Vec<Incident>) {
+        self.note(format!("{agent} noticed {}", incidents.len()));
+    }
 }
 
 fn fleet(book: &Arc<Book>) -> Fleet {
@@ -147,18 +150,27 @@ fn reports_count_once_and_what_was_open_goes_with_the_agent() {
     series.begin(0);
     series.record(0, &Outcome::new(200, Reason::Weight, SECOND));
     let deltas = reader.read(&telemetry, true);
+    let incidents = vec![Incident {
+        gateway: name.clone(),
+        route: RoutePath::parse("(1.0)").unwrap(),
+        id: "1".into(),
+        name: "pod".into(),
+        ejected: true,
+    }];
     let mut session = fleet.enter("a", "1", "0.1.0", now).unwrap();
-    fleet.report("a", &session, 1, &deltas);
-    fleet.report("a", &session, 1, &deltas);
+    fleet.report("a", &session, 1, &deltas, incidents.clone());
+    fleet.report("a", &session, 1, &deltas, incidents.clone());
     let old = session.clone();
     session = fleet.enter("a", "1", "0.1.0", now).unwrap();
-    fleet.report("a", &session, 1, &deltas);
-    fleet.report("a", &old, 2, &deltas);
+    fleet.report("a", &session, 1, &deltas, incidents.clone());
+    fleet.report("a", &old, 2, &deltas, incidents.clone());
     assert_eq!(requests(&book.telemetry), 1);
     let in_flight = || book.telemetry.series(&Key::Gateway(name.clone())).unwrap().totals().in_flight;
     assert_eq!(in_flight(), 1);
-    fleet.report("a", &session, 2, &deltas);
+    fleet.report("a", &session, 2, &deltas, incidents.clone());
     assert_eq!((requests(&book.telemetry), in_flight()), (2, 1));
+    let noticed = book.take().into_iter().filter(|told| told == "a noticed 1").count();
+    assert_eq!(noticed, 2, "one for each report that counted");
     fleet.gone("a", &session, Ending::Goodbye);
     assert_eq!((requests(&book.telemetry), in_flight()), (2, 0));
 }
@@ -181,8 +193,16 @@ fn targets_are_as_good_as_the_best_view_of_them() {
     };
     let a = fleet.enter("a", "1", "0.1.0", now).unwrap();
     let b = fleet.enter("b", "2", "0.1.0", now).unwrap();
-    fleet.set_targets("a", &a, vec![target("x", false, 2), target("y", false, 0)]);
-    fleet.set_targets("b", &b, vec![target("x", true, 3), target("y", false, 0)]);
+    let budget = |gateway: &str, retries_left, retries_refused| Budget {
+        gateway: GatewayName::parse(gateway).unwrap(),
+        retries_left,
+        retries_refused,
+    };
+    let budgets = vec![budget("shop", 10, 1), budget("cart", 3, 0)];
+    fleet.set_targets("a", &a, vec![target("x", false, 2), target("y", false, 0)], budgets);
+    let budgets = vec![budget("shop", 20, 2)];
+    fleet.set_targets("b", &b, vec![target("x", true, 3), target("y", false, 0)], budgets);
+    assert_eq!(fleet.budgets(), [budget("cart", 3, 0), budget("shop", 30, 3)]);
     let x = TargetState { ejected: true, ejections: 2, ..target("x", true, 5) };
     assert_eq!(fleet.targets(), [x, TargetState { ejections: 2, ..target("y", false, 0) }]);
     fleet.gone("b", &b, Ending::Silent);

@@ -212,7 +212,8 @@ impl Stream {
         let deltas = report.series.into_iter().map(convert::delta).collect::<Result<Vec<_>, _>>();
         let deltas = deltas
             .map_err(|reason| Status::invalid_argument(format!("a report makes no sense: {reason}")))?;
-        self.fleet.report(&self.name, &self.session, report.sequence, &deltas);
+        let incidents = convert::incidents(report.incidents);
+        self.fleet.report(&self.name, &self.session, report.sequence, &deltas, incidents);
         Ok(report.sequence)
     }
 
@@ -226,11 +227,12 @@ impl Stream {
                 })?,
             );
         }
-        if all.len() > MOST_TARGETS {
+        if all.len().max(part.budgets.len()) > MOST_TARGETS {
             return Err(Status::invalid_argument("there cannot be so many targets"));
         }
         if part.last {
-            self.fleet.set_targets(&self.name, &self.session, parts.take().unwrap_or_default());
+            let (targets, budgets) = (parts.take().unwrap_or_default(), convert::budgets(part.budgets));
+            self.fleet.set_targets(&self.name, &self.session, targets, budgets);
         }
         Ok(())
     }

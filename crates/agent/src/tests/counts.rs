@@ -9,17 +9,24 @@ use model::port::Protocol;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use routing::decide::Reason;
-use telemetry::{Outcome, Telemetry};
+use telemetry::{Outcome, Phase, Telemetry};
 
 use super::world::*;
+use crate::Incident;
 
 /// Sums by series: requests, errors, bytes, latencies.
-fn sums<'a>(all: impl IntoIterator<Item = &'a Arc<Telemetry>>) -> BTreeMap<String, [u64; 7]> {
-    let mut sums: BTreeMap<String, [u64; 7]> = BTreeMap::new();
+fn sums<'a>(all: impl IntoIterator<Item = &'a Arc<Telemetry>>) -> BTreeMap<String, [u64; 8]> {
+    let mut sums: BTreeMap<String, [u64; 8]> = BTreeMap::new();
     for telemetry in all {
         for series in telemetry.totals() {
             let totals = &series.totals;
             let latencies = telemetry.series(&series.key).map_or(0, |series| series.latencies().count());
+            let phases = telemetry.series(&series.key).map_or(0, |series| {
+                Phase::ALL
+                    .into_iter()
+                    .map(|phase| series.phase(phase))
+                    .fold(0, |sum, phase| sum + phase.nanos + phase.times.count())
+            });
             let errors = totals.errors.iter().map(|(_, count)| count).sum();
             let numbers = [
                 totals.requests(),
@@ -29,12 +36,13 @@ fn sums<'a>(all: impl IntoIterator<Item = &'a Arc<Telemetry>>) -> BTreeMap<Strin
                 totals.sent,
                 totals.total_nanos,
                 latencies,
+                phases,
             ];
             let sum = sums.entry(format!("{:?}", series.key)).or_default();
             sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
         }
     }
-    sums.retain(|_, sum| *sum != [0; 7]);
+    sums.retain(|_, sum| *sum != [0; 8]);
     sums
 }
 
@@ -50,11 +58,23 @@ fn traffic(telemetry: &Telemetry, random: &mut TestRng) {
         outcome = outcome.with_error("connect");
     }
     telemetry.gateway(&gateway, Protocol::Http).record(0, &outcome);
+    outcome.connected = random.next_u32().is_multiple_of(3).then_some(total / 3);
     telemetry.route(&gateway, &route).record(0, &outcome);
+    telemetry.route(&gateway, &route).record_phases(0, &outcome);
     telemetry.instance(&gateway, &route, &id, "pod").record(0, &outcome);
 }
 
-/// Three agents count while their wires are cut at any moment; what was counted is counted once.
+fn incident(number: usize) -> Incident {
+    Incident {
+        gateway: GatewayName::parse("shop").unwrap(),
+        route: RoutePath::parse("(1.0)").unwrap(),
+        id: number.to_string(),
+        name: format!("pod-{number}"),
+        ejected: number.is_multiple_of(2),
+    }
+}
+
+/// Three agents count while their wires are cut at any moment; what was counted is counted once, and what was noticed is told once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn totals_are_exact_over_cuts_and_repeats() {
     let seeds = std::env::var("VAMP_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -68,8 +88,12 @@ async fn totals_are_exact_over_cuts_and_repeats() {
             let wire = Wire::to(controller.address).await;
             agents.push((world.agent(name, &[wire.address]).await, wire));
         }
-        for _ in 0..300 {
-            let (agent, wire) = &agents[random.next_u32() as usize % 3];
+        let mut noticed = vec![Vec::new(); 3];
+        for number in 0..300 {
+            let which = random.next_u32() as usize % 3;
+            let (agent, wire) = &agents[which];
+            agent.proxy.incidents.lock().unwrap().push(incident(number));
+            noticed[which].push(incident(number));
             (0..random.next_u32() % 10).for_each(|_| traffic(&agent.telemetry, &mut random));
             if random.next_u32().is_multiple_of(20) {
                 wire.cut();
@@ -81,13 +105,24 @@ async fn totals_are_exact_over_cuts_and_repeats() {
         let counted = sums(agents.iter().map(|(agent, _)| &agent.telemetry));
         let there = || sums([&world.environment.telemetry]);
         eventually(&format!("the sums of seed {seed}"), || {
-            let total = |sums: &BTreeMap<String, [u64; 7]>| sums.values().map(|sum| sum[0]).sum::<u64>();
+            let total = |sums: &BTreeMap<String, [u64; 8]>| sums.values().map(|sum| sum[0]).sum::<u64>();
             (total(&there()) >= total(&counted)).then_some(())
         })
         .await;
         // And not a moment later more.
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(there(), counted, "seed {seed}");
+        let told = world.environment.noticed.lock().unwrap().clone();
+        for (name, noticed) in ["a", "b", "c"].into_iter().zip(&noticed) {
+            let of_agent = told.iter().filter(|(agent, _)| agent == name);
+            let of_agent: Vec<Incident> = of_agent.map(|(_, incident)| incident.clone()).collect();
+            assert!(
+                of_agent == *noticed,
+                "seed {seed}, agent {name}: {} of {}",
+                of_agent.len(),
+                noticed.len()
+            );
+        }
         for (agent, _) in agents {
             agent.client.stop(Duration::from_secs(5)).await;
         }

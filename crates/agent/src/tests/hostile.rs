@@ -105,7 +105,7 @@ async fn what_makes_no_sense_ends_the_stream() {
     let series = |change: fn(&mut proto::Series)| {
         let mut series = proto::Series { gateway: "shop".into(), ..proto::Series::default() };
         change(&mut series);
-        from_agent::Kind::Report(proto::Report { sequence: 1, series: vec![series] })
+        from_agent::Kind::Report(proto::Report { sequence: 1, series: vec![series], incidents: Vec::new() })
     };
     let target = |address: &str| {
         let target = proto::Target {
@@ -114,7 +114,7 @@ async fn what_makes_no_sense_ends_the_stream() {
             address: address.into(),
             ..proto::Target::default()
         };
-        from_agent::Kind::Targets(proto::Targets { targets: vec![target], last: true })
+        from_agent::Kind::Targets(proto::Targets { targets: vec![target], last: true, budgets: Vec::new() })
     };
     for (number, bad) in [
         series(|series| series.gateway = "\0".into()),

@@ -51,6 +51,8 @@ pub(super) struct Site {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) agents: Mutex<BTreeMap<String, Known>>,
     pub(super) changed: watch::Sender<()>,
+    /// What agents left out or let in, in the order in which it was told.
+    pub(super) noticed: Mutex<Vec<(String, Incident)>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +69,7 @@ impl Site {
             telemetry: Telemetry::new(1),
             agents: Mutex::default(),
             changed: watch::Sender::new(()),
+            noticed: Mutex::default(),
         })
     }
 
@@ -111,6 +114,10 @@ impl crate::Environment for Site {
             known.revision = Some(revision);
             known.problems = problems;
         });
+    }
+    fn noticed(&self, agent: &str, incidents: Vec<Incident>) {
+        let noticed = incidents.into_iter().map(|incident| (agent.to_owned(), incident));
+        self.noticed.lock().unwrap().extend(noticed);
     }
 }
 
@@ -251,6 +258,8 @@ pub(super) struct FakeProxy {
     pub(super) slow: Mutex<Duration>,
     pub(super) hung: AtomicBool,
     pub(super) targets: Mutex<Vec<TargetState>>,
+    pub(super) budgets: Mutex<Vec<Budget>>,
+    pub(super) incidents: Mutex<Vec<Incident>>,
     pub(super) applies: AtomicUsize,
 }
 
@@ -262,6 +271,8 @@ impl FakeProxy {
             slow: Mutex::default(),
             hung: AtomicBool::new(false),
             targets: Mutex::default(),
+            budgets: Mutex::default(),
+            incidents: Mutex::default(),
             applies: AtomicUsize::new(0),
         })
     }
@@ -310,6 +321,14 @@ impl Proxy for FakeProxy {
 
     fn targets(&self) -> Vec<TargetState> {
         self.targets.lock().unwrap().clone()
+    }
+
+    fn budgets(&self) -> Vec<Budget> {
+        self.budgets.lock().unwrap().clone()
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        std::mem::take(&mut self.incidents.lock().unwrap())
     }
 }
 

@@ -6,7 +6,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use routing::decide::Reason;
 
 use super::*;
-use crate::{Outcome, Remote, SeriesTotals};
+use crate::{Outcome, Phase, Remote, SeriesTotals};
 
 fn name(text: &str) -> GatewayName {
     GatewayName::parse(text).unwrap()
@@ -45,13 +45,19 @@ fn traffic(telemetry: &Telemetry, random: &mut TestRng, open: &mut Vec<Arc<Serie
             ended.closed(worker);
         }
         telemetry.gateway(&gateway, Protocol::Http).record(worker, &outcome);
+        outcome.waited = random.next_u32().is_multiple_of(9).then_some(total / 7);
+        outcome.connected = random.next_u32().is_multiple_of(3).then_some(total / 3);
         telemetry.route(&gateway, &route).record(worker, &outcome);
+        telemetry.route(&gateway, &route).record_phases(worker, &outcome);
         telemetry.instance(&gateway, &route, &id, "pod").record(worker, &outcome);
     }
 }
 
+/// A series, what is open in it, its latencies, and sum and times of each of its phases.
+type Comparable = (SeriesTotals, u64, Vec<u64>, [(u64, Vec<u64>); 3]);
+
 /// What there is to compare: everything but how open and closed connections came to be.
-fn comparable(telemetry: &Telemetry) -> Vec<(SeriesTotals, u64, Vec<u64>)> {
+fn comparable(telemetry: &Telemetry) -> Vec<Comparable> {
     let limits: Vec<Duration> = (0..20).map(|n| Duration::from_micros(1 << n)).collect();
     let all = telemetry.totals().into_iter().filter(|series| series.totals != Totals::default());
     let mut all: Vec<_> = all
@@ -59,8 +65,10 @@ fn comparable(telemetry: &Telemetry) -> Vec<(SeriesTotals, u64, Vec<u64>)> {
             let open = series.totals.connections();
             series.totals.connections_closed = 0;
             series.totals.errors.sort_unstable();
-            let latencies = telemetry.series(&series.key).unwrap().latencies();
-            (series, open, latencies.cumulative(&limits))
+            let live = telemetry.series(&series.key).unwrap();
+            let phases = Phase::ALL.map(|phase| live.phase(phase));
+            let phases = phases.map(|phase| (phase.nanos, phase.times.cumulative(&limits)));
+            (series, open, live.latencies().cumulative(&limits), phases)
         })
         .collect();
     all.sort_by(|(left, ..), (right, ..)| left.key.cmp(&right.key));

@@ -10,10 +10,14 @@ use routing::table::RoutingTable;
 use telemetry::Telemetry;
 use tokio::sync::watch;
 
+use crate::incidents::Noticed;
+
 /// An environment as its agents see it.
 pub(super) struct ForAgents {
     pub(super) control: Control,
     pub(super) telemetry: Arc<Telemetry>,
+    /// Where what agents notice about targets goes.
+    pub(super) noticed: Noticed,
 }
 
 impl agent::Environment for ForAgents {
@@ -39,6 +43,10 @@ impl agent::Environment for ForAgents {
 
     fn acknowledge(&self, agent: &str, revision: u64, problems: Vec<(GatewayName, String)>) {
         self.control.acknowledge(agent, revision, problems);
+    }
+
+    fn noticed(&self, agent: &str, incidents: Vec<agent::Incident>) {
+        self.noticed.add(agent, incidents);
     }
 }
 
@@ -88,6 +96,15 @@ impl api::DataPlane for AgentsPlane {
             pending: target.pending.into(),
         });
         targets.collect()
+    }
+
+    fn budgets(&self) -> Vec<telemetry::GatewayGauge> {
+        let gauge = |budget: agent::Budget| telemetry::GatewayGauge {
+            gateway: budget.gateway,
+            retries_left: budget.retries_left,
+            retries_refused: budget.retries_refused,
+        };
+        self.fleet.budgets().into_iter().map(gauge).collect()
     }
 
     fn comes_and_goes(&self) -> bool {

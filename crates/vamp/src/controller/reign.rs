@@ -27,6 +27,7 @@ use super::presence;
 use crate::adapters::NoWorkloads;
 use crate::environment::{Environment, Metrics, Parts};
 use crate::gateways;
+use crate::incidents::Noticed;
 use crate::process::Memory;
 use crate::settings::ControllerSettings;
 
@@ -239,7 +240,9 @@ async fn open(shared: &Arc<Shared>, namespace: &str) -> anyhow::Result<Going> {
     }
     environment.spawn(shared.authority.clone().publish(namespace.to_owned()));
     let (control, telemetry) = (environment.control.clone(), Arc::clone(&environment.telemetry));
-    let for_agents = ForAgents { control: control.clone(), telemetry: Arc::clone(&telemetry) };
+    let noticed = Noticed::default();
+    environment.spawn(noticed.clone().tell(control.clone()));
+    let for_agents = ForAgents { control: control.clone(), telemetry: Arc::clone(&telemetry), noticed };
     // Those who were led by another one until now are on their way.
     control.proxies_known(false);
     let fleet = shared.agents.open(namespace, Arc::new(for_agents));

@@ -169,6 +169,7 @@ impl agent::Environment for Site {
     fn acknowledge(&self, agent: &str, revision: u64, problems: Vec<(GatewayName, String)>) {
         self.0.acknowledge(agent, revision, problems);
     }
+    fn noticed(&self, _: &str, _: Vec<agent::Incident>) {}
 }
 
 struct Agent {

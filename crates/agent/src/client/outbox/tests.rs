@@ -59,3 +59,28 @@ fn many_series_take_several_reports() {
     assert_eq!(sum, MOST_SERIES as u64 + 10);
     assert!(outbox.is_empty());
 }
+
+#[test]
+fn incidents_are_bounded_and_travel_once_with_what_was_counted() {
+    let incident = |n: usize| Incident {
+        gateway: GatewayName::parse("shop").unwrap(),
+        route: model::name::RoutePath::parse("(1.0)").unwrap(),
+        id: n.to_string(),
+        name: format!("pod-{n}"),
+        ejected: true,
+    };
+    let mut outbox = Outbox::default();
+    outbox.note((0..10).map(incident).collect());
+    outbox.note((10..MOST_INCIDENTS + 7).map(incident).collect());
+    assert!(!outbox.is_empty());
+    let report = outbox.next().unwrap();
+    assert_eq!((report.incidents.len(), report.incidents[0].id.as_str()), (MOST_INCIDENTS, "7"));
+    outbox.note(vec![incident(1)]);
+    assert!(outbox.next().is_none(), "one at a time");
+    assert_eq!(outbox.again(), Some(report), "as it was");
+    outbox.acked(1);
+    let report = outbox.next().unwrap();
+    assert_eq!((report.sequence, report.incidents.len()), (2, 1));
+    outbox.acked(2);
+    assert!(outbox.is_empty() && outbox.next().is_none());
+}
