@@ -15,6 +15,7 @@ mod load;
 mod node;
 mod relay;
 mod replicas;
+mod secrets;
 mod serve;
 mod shop;
 mod tutorial;
