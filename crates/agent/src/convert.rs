@@ -1,13 +1,14 @@
 //! Between what is counted and what travels. Nothing that comes from outside is taken at its word.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use routing::decide::Reason;
 use telemetry::{Delta, Key, Open, Phase, PhaseGrowth, Totals, error_word};
 
-use crate::{Budget, Incident, TargetState, proto};
+use crate::{Budget, Incident, TargetState, TriedRequest, proto};
 
 const REASONS: [Reason; 5] =
     [Reason::Condition, Reason::Weight, Reason::Sticky, Reason::Rerouted, Reason::NoTarget];
@@ -227,6 +228,38 @@ pub(crate) fn budgets(budgets: Vec<proto::Budget>) -> Vec<Budget> {
         })
     };
     budgets.into_iter().filter_map(budget).collect()
+}
+
+pub(crate) fn tried_request(request: TriedRequest) -> proto::TriedRequest {
+    proto::TriedRequest {
+        method: request.method,
+        path: request.path,
+        matches: request.matches,
+        age_ms: u64::try_from(request.age.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What an agent tells of its last requests, at most `most` of them; `None` when it cannot tell.
+///
+/// # Errors
+/// What makes no sense, for the log.
+pub(crate) fn tried(tried: proto::Tried, most: usize) -> Result<Option<Vec<TriedRequest>>, String> {
+    if tried.requests.len() > most {
+        return Err(format!("it tells of {} requests, not of {most}", tried.requests.len()));
+    }
+    let request = |request: proto::TriedRequest| {
+        if request.method.len() > LONGEST || request.path.len() > LONGEST {
+            return Err(format!("a request is told in more than {LONGEST} bytes"));
+        }
+        Ok(TriedRequest {
+            method: request.method,
+            path: request.path,
+            matches: request.matches,
+            age: Duration::from_millis(request.age_ms),
+        })
+    };
+    let requests = tried.requests.into_iter().map(request).collect::<Result<_, String>>()?;
+    Ok(tried.known.then_some(requests))
 }
 
 /// Gateways and what is wrong with them; one whose name makes no sense is left out.

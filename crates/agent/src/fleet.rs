@@ -14,6 +14,7 @@
 //! happen.
 
 mod counted;
+pub(crate) mod tried;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use std::time::Duration;
 use model::name::{GatewayName, RoutePath};
 use routing::config::RoutingConfig;
 use telemetry::{Delta, Remote, Telemetry};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ use crate::server::Lease;
 use crate::table::Encoded;
 use crate::{Budget, Environment, Incident, TargetState};
 use counted::Counted;
+use tried::Question;
+pub use tried::Tried;
 
 /// Agents of one environment: more than any has nodes.
 const MOST_AGENTS: usize = 2_000;
@@ -57,6 +60,8 @@ struct Member {
     version: String,
     /// The stream that speaks for it, if any.
     session: Option<Session>,
+    /// Where that stream takes questions, if the agent answers any.
+    questions: Option<mpsc::Sender<Question>>,
     lost: bool,
     heard: Instant,
     revision: Option<u64>,
@@ -262,6 +267,7 @@ impl Fleet {
             before.superseded.cancel();
         }
         member.version = version.to_owned();
+        member.questions = None;
         member.lost = false;
         member.heard = now;
         self.environment.joined(name);
@@ -332,11 +338,19 @@ impl Fleet {
         }
     }
 
+    /// An agent's stream takes questions from now on.
+    pub(crate) fn answers(&self, name: &str, session: &Session, questions: mpsc::Sender<Question>) {
+        if let Some(member) = self.members().of(name, session) {
+            member.questions = Some(questions);
+        }
+    }
+
     /// An agent's stream has ended.
     pub(crate) fn gone(&self, name: &str, session: &Session, ending: Ending) {
         let mut members = self.members();
         let Some(member) = members.of(name, session) else { return };
         member.session = None;
+        member.questions = None;
         match ending {
             Ending::Goodbye => self.remove(&mut members, name),
             Ending::Broken => {}
@@ -427,6 +441,7 @@ impl Member {
             instance: instance.to_owned(),
             version: String::new(),
             session: None,
+            questions: None,
             lost: false,
             heard: now,
             revision: None,

@@ -13,6 +13,7 @@
 //! - What an agent counts is counted once at the controller, whatever is lost or sent twice: one report is under way at a
 //!   time, with a number, and is kept until it is acknowledged.
 //! - An agent that is silent for a lease holds back no acknowledgement any more, but is named until it is back.
+//! - A condition is tried on the last requests where they are: of each, method, path and whether it holds travel, no head.
 //! - Agents need no controller to serve: the last good table is on their disk.
 //!
 //! Start reading at [`proto/vamp/agent/v1/agent.proto`](proto), then [`Server`] and [`Client`]. What the two need of the rest of
@@ -37,15 +38,17 @@ pub use authority::{Authority, AuthorityError, Issued, folder};
 pub use client::cache::{Cache, CacheError};
 pub use client::connect::{Controller, ControllerError};
 pub use client::{Client, ClientSettings, Connection, Dice, Status};
-pub use fleet::{AgentState, AgentStatus, Fleet};
+pub use fleet::{AgentState, AgentStatus, Fleet, Tried};
 pub use identity::{AgentIdentity, Authenticate, Denied, SharedTokens, TokensError};
 pub use server::{Lease, Server, ServerSettings};
 pub use tls::{ServerCertificate, TlsError};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use model::condition::Condition;
 use model::name::{GatewayName, RoutePath};
 use routing::config::RoutingConfig;
 use telemetry::Telemetry;
@@ -84,6 +87,13 @@ pub trait Proxy: Send + Sync + 'static {
     fn budgets(&self) -> Vec<Budget>;
     /// Targets that were left out, or are trusted again, since the last call; oldest first, a bounded number of the newest.
     fn incidents(&self) -> Vec<Incident>;
+    /// Which of the last requests of a gateway, at most `most`, would satisfy a condition; newest first. `None` when it is not served.
+    fn try_condition(
+        &self,
+        gateway: &GatewayName,
+        condition: &Condition,
+        most: usize,
+    ) -> Option<Vec<TriedRequest>>;
 }
 
 /// What became of a configuration.
@@ -144,6 +154,19 @@ pub struct Incident {
     pub name: String,
     /// True: left out; false: it has served as long as it was left out before.
     pub ejected: bool,
+}
+
+/// One of the last requests, with a condition tried on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriedRequest {
+    /// Method.
+    pub method: String,
+    /// Path without the query.
+    pub path: String,
+    /// True when the condition holds.
+    pub matches: bool,
+    /// How long ago it came.
+    pub age: Duration,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod accept;
 mod session;
+mod trials;
 mod trust;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! settings.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use control::Control;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use model::condition::Condition;
 use model::name::{GatewayName, RoutePath};
 use model::problem::Problems;
 use model::selector::Selector;
@@ -212,11 +213,12 @@ pub trait DataPlane: Send + Sync + 'static {
     fn ready(&self) -> bool {
         true
     }
-    /// Some of the last requests of an http gateway, oldest first, from the first time on that they were asked for. `None` where this
-    /// process does not see them.
-    fn recent(&self, _gateway: &GatewayName) -> Option<Vec<RecentRequest>> {
-        None
-    }
+    /// Which of the last requests of an http gateway would satisfy a condition. Proxies keep them from the first question on.
+    fn try_condition<'a>(
+        &'a self,
+        gateway: &'a GatewayName,
+        condition: &'a Condition,
+    ) -> BoxFuture<'a, Tried>;
     /// Where virtual hosts are served.
     fn virtual_host_address(&self) -> Option<SocketAddr> {
         None
@@ -247,19 +249,26 @@ pub trait DataPlane: Send + Sync + 'static {
     }
 }
 
-/// The head of a request that came.
+/// A condition tried on the last requests of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tried {
+    /// Newest first.
+    pub requests: Vec<TriedRequest>,
+    /// Proxies that told of their requests.
+    pub answered: usize,
+    /// Proxies that there are.
+    pub proxies: usize,
+}
+
+/// One of the last requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentRequest {
+pub struct TriedRequest {
     /// Method.
     pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// Host, possibly with a port.
-    pub host: String,
-    /// Header fields in order.
-    pub fields: Vec<(String, String)>,
-    /// Address of the client.
-    pub source: IpAddr,
+    /// Path without the query, which may hold what is private.
+    pub path: String,
+    /// True when the condition holds.
+    pub matches: bool,
 }
 
 /// One target as a proxy sees it.

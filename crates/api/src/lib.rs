@@ -20,8 +20,8 @@ mod web;
 
 pub use crate::admin::{Probe, admin};
 pub use crate::context::{
-    Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, RecentRequest, Role,
-    Security, Settings, TargetStatus, Token, UiFiles, Unauthenticated, Workload, WorkloadChange,
+    Authenticator, DataPlane, Environment, Identity, Info, Limits, NoWorkloads, Process, Role, Security,
+    Settings, TargetStatus, Token, Tried, TriedRequest, UiFiles, Unauthenticated, Workload, WorkloadChange,
     WorkloadInstance, Workloads, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};

@@ -102,5 +102,6 @@ fn seen(view: &RequestHead<'_>, request: &Request, buffer: &[u8]) -> RecentReque
         host: view.host.to_owned(),
         fields: fields.map(|field| (text(field.name.of(buffer)), text(field.value.of(buffer)))).collect(),
         source: view.source,
+        tls: view.tls,
     }
 }

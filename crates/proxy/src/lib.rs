@@ -72,6 +72,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use model::condition::Condition;
 use model::name::{GatewayName, RoutePath};
 use routing::config::RoutingConfig;
 use routing::table::RoutingTable;
@@ -84,7 +85,7 @@ use health::Care;
 use maintenance::{Command, Maintenance};
 use meter::Meters;
 use recent::Recent;
-pub use recent::RecentRequest;
+pub use recent::TriedRequest;
 use table::Table;
 use tls::Keeper;
 use worker::{Message, Shared};
@@ -383,9 +384,17 @@ impl Proxy {
         self.shared.idle.iter().map(|idle| idle.load(Relaxed)).sum()
     }
 
-    /// Some of the last requests of an http gateway, oldest first. They are kept from the first look on, and for a minute after the last.
-    pub fn recent(&self, gateway: &GatewayName) -> Vec<Arc<RecentRequest>> {
-        self.shared.recent.look(gateway, std::time::Instant::now())
+    /// Which of the last requests of a gateway, at most `most`, would satisfy a condition; newest first. They are kept from the first
+    /// question on, and for a minute after the last. `None` when it is not served here.
+    pub fn try_condition(
+        &self,
+        gateway: &GatewayName,
+        condition: &Condition,
+        most: usize,
+    ) -> Option<Vec<TriedRequest>> {
+        let table = self.table();
+        let config = &table.gateway(gateway)?.config;
+        self.shared.recent.try_condition(config, condition, most, std::time::Instant::now())
     }
 
     /// Targets that were ejected, or are trusted again, since the last call; oldest first, the newest 256 of them.

@@ -15,6 +15,7 @@ pub mod table;
 
 pub mod decide;
 pub mod explain;
+pub mod trial;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

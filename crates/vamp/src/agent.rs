@@ -14,9 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::agent::{Applied, Budget, Cache, CacheError, Client, ClientSettings, Incident, TargetState};
+use ::agent::{
+    Applied, Budget, Cache, CacheError, Client, ClientSettings, Incident, TargetState, TriedRequest,
+};
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
+use model::condition::Condition;
+use model::name::GatewayName;
 use proxy::{Proxy, Sockets};
 use routing::config::RoutingConfig;
 use serde_json::{Value, json};
@@ -342,6 +346,22 @@ impl ::agent::Proxy for Served {
 
     fn incidents(&self) -> Vec<Incident> {
         self.proxy.incidents().into_iter().map(incidents::as_told).collect()
+    }
+
+    fn try_condition(
+        &self,
+        gateway: &GatewayName,
+        condition: &Condition,
+        most: usize,
+    ) -> Option<Vec<TriedRequest>> {
+        let requests = self.proxy.try_condition(gateway, condition, most)?;
+        let request = |request: proxy::TriedRequest| TriedRequest {
+            method: request.method,
+            path: request.path,
+            matches: request.matches,
+            age: request.age,
+        };
+        Some(requests.into_iter().map(request).collect())
     }
 }
 

@@ -183,15 +183,21 @@ it('a change shows the document before and after, and what created a gateway is 
   await page.context().close()
 })
 
-it('says that agents keep the last requests, and checks the condition all the same', async () => {
+it('says of how many proxies the last requests are, and checks the condition without any', async () => {
   const { page } = await open(browser)
-  await page.route('**/condition-tests', (route) => route.fulfill({ json: { gateway: 'many', available: false, matched: 0, requests: [] } }))
+  let answered = 0
+  await page.route('**/condition-tests', (route) => {
+    const requests = answered === 0 ? [] : [{ method: 'GET', path: '/cart', matches: true }]
+    return route.fulfill({ json: { gateway: 'many', available: answered > 0, proxies: { answered, all: 3 }, matched: requests.length, requests } })
+  })
   await page.goto(`${vamp.url}/ui/default/gateways/many`)
   await page.locator('li[data-route]').first().getByRole('button', { name: 'Condition' }).click()
   await page.keyboard.type('Has Header x-canary')
-  await page.getByText('pass through agents and stay there').waitFor()
+  await page.getByText('No proxy tells of its last requests').waitFor()
   expect(await axe(page)).toEqual([])
   expect(await page.getByRole('button', { name: 'Use', exact: true }).isEnabled()).toBe(true)
+  answered = 2
+  await page.getByText('requests would have matched, as 2 of 3 proxies tell').waitFor()
   await page.context().close()
 })
 

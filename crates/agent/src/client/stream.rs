@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::condition::Condition;
+use model::name::GatewayName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -29,6 +31,8 @@ const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 const QUEUE: usize = 32;
 /// Targets in one message.
 const MOST_TARGETS: usize = 4_096;
+/// Requests that are told of at most when a condition is tried.
+const MOST_TRIED: usize = 50;
 /// Beats between two words about targets of which only the number of requests has changed, and between two looks at the token.
 const CALM_BEATS: u32 = 5;
 /// What a controller may ask for.
@@ -80,6 +84,7 @@ impl Agent {
             version: self.settings.version.clone(),
             revision: self.table.revision,
             digest: Bytes::copy_from_slice(&self.table.digest),
+            tries: true,
         };
         let _ = to_controller.try_send(message(from_agent::Kind::Hello(hello)));
         let mut request = Request::new(ReceiverStream::new(messages));
@@ -159,6 +164,7 @@ impl Stream<'_> {
                                 self.agent.counts().outbox.acked(ack.sequence);
                                 if stopping { self.report().await } else { self.next_report().await }
                             }
+                            Some(from_controller::Kind::Trial(trial)) => self.try_condition(trial).await,
                             // A beat has done its work; what a later version sends is not for this one.
                             Some(from_controller::Kind::Beat(_)) | None => Ok(()),
                         },
@@ -250,7 +256,7 @@ impl Stream<'_> {
     }
 
     async fn acknowledge(&self, applied: &Applied, table: &Table) -> Result<(), Ended> {
-        let problem = |(gateway, problem): &(model::name::GatewayName, String)| proto::Problem {
+        let problem = |(gateway, problem): &(GatewayName, String)| proto::Problem {
             gateway: gateway.to_string(),
             problem: problem.clone(),
         };
@@ -318,6 +324,22 @@ impl Stream<'_> {
             Some(report) => self.send(from_agent::Kind::Report(report)).await,
             None => Ok(()),
         }
+    }
+
+    /// Tries a condition on the last requests of a gateway. They stay here.
+    async fn try_condition(&self, trial: proto::Trial) -> Result<(), Ended> {
+        let most = usize::try_from(trial.most).unwrap_or(MOST_TRIED).min(MOST_TRIED);
+        let gateway = GatewayName::parse(&trial.gateway).ok();
+        let condition = Condition::parse(&trial.condition).ok();
+        let tried = gateway
+            .zip(condition)
+            .and_then(|(gateway, condition)| self.agent.proxy.try_condition(&gateway, &condition, most));
+        let tried = proto::Tried {
+            number: trial.number,
+            known: tried.is_some(),
+            requests: tried.into_iter().flatten().take(most).map(convert::tried_request).collect(),
+        };
+        self.send(from_agent::Kind::Tried(tried)).await
     }
 
     async fn goodbye(self, mut from_controller: tonic::Streaming<proto::FromController>) -> Ended {

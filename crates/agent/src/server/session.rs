@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
+use super::trials::Trials;
 use super::trust::Trust;
 use super::{NOT_LEADER, ServerSettings};
-use crate::fleet::{Ending, Fleet, Session};
+use crate::fleet::{Ending, Fleet, Session, tried};
 use crate::proto::{FromAgent, FromController, Hello, from_agent, from_controller};
 use crate::table::Encoded;
 use crate::{TargetState, convert, proto};
@@ -92,9 +93,15 @@ impl Stream {
         let mut targets: Option<Vec<TargetState>> = None;
         // A report that is taken over, and not acknowledged yet.
         let mut counted: Option<u64> = None;
+        let (ask, mut questions) = mpsc::channel(tried::QUEUE);
+        if hello.tries {
+            self.fleet.answers(&self.name, &self.session, ask);
+        }
+        let mut trials = Trials::default();
         loop {
             let reads = self.to_agent.capacity() > 0;
-            let outgoing = counted.is_some() || !tables.parts.is_empty();
+            let outgoing = counted.is_some() || trials.waits() || !tables.parts.is_empty();
+            let room = trials.room();
             let patience = tables.awaited.map(|(_, until)| until);
             tokio::select! {
                 message = self.from_agent.message() => {
@@ -128,6 +135,12 @@ impl Stream {
                             }
                         }
                         Some(from_agent::Kind::Token(token)) => self.trust.renew(token.token),
+                        Some(from_agent::Kind::Tried(told)) => {
+                            if let Err(reason) = trials.answered(told) {
+                                let status = format!("what came of a condition makes no sense: {reason}");
+                                return (Ending::Broken, Some(Status::invalid_argument(status)));
+                            }
+                        }
                         Some(from_agent::Kind::Goodbye(_)) => return (Ending::Goodbye, None),
                         // A beat has done its work; what a later version sends is not for this one.
                         Some(from_agent::Kind::Beat(_) | from_agent::Kind::Hello(_)) | None => {}
@@ -139,6 +152,8 @@ impl Stream {
                     if let Some(sequence) = counted.take() {
                         let ack = proto::ReportAck { sequence };
                         permit.send(message(from_controller::Kind::ReportAck(ack)));
+                    } else if let Some(trial) = trials.next() {
+                        permit.send(message(from_controller::Kind::Trial(trial)));
                     } else if let Some(part) = tables.parts.pop_front() {
                         if part.last {
                             tables.awaited = Some((part.revision, read + lease.expires * PATIENCE));
@@ -146,6 +161,7 @@ impl Stream {
                         permit.send(message(from_controller::Kind::Table(part)));
                     }
                 }
+                Some(question) = questions.recv(), if room => trials.ask(question),
                 changed = published.changed(), if !tables.newer => match changed {
                     Ok(()) => tables.newer = true,
                     Err(_) => return (Ending::Broken, Some(Status::unavailable("the environment is served no more"))),

@@ -14,9 +14,9 @@ use crate::proto::{FromAgent, FromController, Hello, from_agent};
 use crate::*;
 
 /// A stream that says what the test wants it to say.
-struct Raw {
-    to_controller: mpsc::Sender<FromAgent>,
-    from_controller: Streaming<FromController>,
+pub(super) struct Raw {
+    pub(super) to_controller: mpsc::Sender<FromAgent>,
+    pub(super) from_controller: Streaming<FromController>,
 }
 
 async fn channel(world: &World, controller: &Leader) -> AgentsClient<Channel> {
@@ -24,7 +24,11 @@ async fn channel(world: &World, controller: &Leader) -> AgentsClient<Channel> {
     AgentsClient::new(connect(controller.address, &ca).await.unwrap())
 }
 
-async fn open(world: &World, controller: &Leader, first: from_agent::Kind) -> Result<Raw, tonic::Status> {
+pub(super) async fn open(
+    world: &World,
+    controller: &Leader,
+    first: from_agent::Kind,
+) -> Result<Raw, tonic::Status> {
     let (to_controller, messages) = mpsc::channel(64);
     to_controller.send(FromAgent { kind: Some(first) }).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(messages));
@@ -42,7 +46,7 @@ fn hello(name: &str) -> from_agent::Kind {
     })
 }
 
-async fn last_word(raw: &mut Raw) -> tonic::Status {
+pub(super) async fn last_word(raw: &mut Raw) -> tonic::Status {
     loop {
         match raw.from_controller.message().await {
             Ok(Some(_)) => {}

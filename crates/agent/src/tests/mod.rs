@@ -4,4 +4,5 @@ mod counts;
 mod doors;
 mod hostile;
 mod tables;
+mod trials;
 mod world;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use model::condition::Condition;
 use model::name::GatewayName;
 use routing::config::RoutingConfig;
 use telemetry::Telemetry;
@@ -260,6 +261,8 @@ pub(super) struct FakeProxy {
     pub(super) targets: Mutex<Vec<TargetState>>,
     pub(super) budgets: Mutex<Vec<Budget>>,
     pub(super) incidents: Mutex<Vec<Incident>>,
+    /// What came to the gateway `shop`, newest first; a condition holds for paths that it names.
+    pub(super) requests: Mutex<Vec<TriedRequest>>,
     pub(super) applies: AtomicUsize,
 }
 
@@ -273,6 +276,7 @@ impl FakeProxy {
             targets: Mutex::default(),
             budgets: Mutex::default(),
             incidents: Mutex::default(),
+            requests: Mutex::default(),
             applies: AtomicUsize::new(0),
         })
     }
@@ -329,6 +333,18 @@ impl Proxy for FakeProxy {
 
     fn incidents(&self) -> Vec<Incident> {
         std::mem::take(&mut self.incidents.lock().unwrap())
+    }
+
+    fn try_condition(
+        &self,
+        gateway: &GatewayName,
+        condition: &Condition,
+        most: usize,
+    ) -> Option<Vec<TriedRequest>> {
+        let mut requests = self.requests.lock().unwrap().clone();
+        requests.iter_mut().for_each(|request| request.matches = condition.text().contains(&request.path));
+        requests.truncate(most);
+        (gateway.as_str() == "shop").then_some(requests)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/condition-tests`: which of the last requests a condition would take.
 //!
-//! The requests stay here: what is told of each is its method, its path and whether it would be taken.
+//! The requests stay with the proxies: what is told of each is its method, its path and whether it would be taken.
 
 use std::sync::Arc;
 
@@ -11,9 +11,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::route_tests::Trial;
 use super::{input, required};
-use crate::context::App;
+use crate::context::{App, TriedRequest};
 use crate::schema;
 use crate::web::body::Text;
 use crate::web::failure::Failure;
@@ -28,12 +27,23 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 pub(crate) struct ConditionTest {
     /// The gateway.
     gateway: String,
-    /// False where this process does not see the requests: they pass through agents.
+    /// False while no proxy tells of its requests, because none is there or each is of an older version.
     available: bool,
+    /// How many proxies that is about.
+    proxies: ConditionTestProxies,
     /// Requests of those below that it would take.
     matched: usize,
     /// Some of the last requests, newest first. They are kept from the first question on, so the first answer has none.
     requests: Vec<ConditionTestRequest>,
+}
+
+/// Proxies of the environment.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ConditionTestProxies {
+    /// Those that told of their requests in time.
+    answered: usize,
+    /// All that are known.
+    all: usize,
 }
 
 /// One of the last requests.
@@ -61,25 +71,21 @@ pub(crate) async fn test(State(app): State<Arc<App>>, text: Text) -> Answer {
         Failure::bad_request("condition", message)
     })?;
     let view = app.control().view();
-    let config = view.config.gateways.get(&gateway).ok_or_else(|| super::gateways::missing(&gateway))?;
-    let recent = app.environment.data_plane.recent(&gateway);
-    let available = recent.is_some();
-    let trial = Trial::of(config, condition).ok_or_else(Failure::internal)?;
-    let requests: Vec<ConditionTestRequest> = recent
-        .unwrap_or_default()
-        .into_iter()
-        .rev()
-        .map(|request| ConditionTestRequest {
-            matches: trial.holds(&request),
-            path: request.target.split('?').next().unwrap_or_default().to_owned(),
-            method: request.method,
-        })
-        .collect();
+    if !view.config.gateways.contains_key(&gateway) {
+        return Err(super::gateways::missing(&gateway));
+    }
+    let tried = app.environment.data_plane.try_condition(&gateway, &condition).await;
+    let request = |request: TriedRequest| ConditionTestRequest {
+        method: request.method,
+        path: request.path,
+        matches: request.matches,
+    };
     Reply::of(&ConditionTest {
         gateway: gateway.to_string(),
-        available,
-        matched: requests.iter().filter(|request| request.matches).count(),
-        requests,
+        available: tried.answered > 0,
+        proxies: ConditionTestProxies { answered: tried.answered, all: tried.proxies },
+        matched: tried.requests.iter().filter(|request| request.matches).count(),
+        requests: tried.requests.into_iter().map(request).collect(),
     })
 }
 

@@ -5,27 +5,24 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::State;
-use model::condition::Condition;
-use model::gateway::Balance;
-use model::name::{GatewayName, RoutePath};
+use model::name::GatewayName;
 use model::percent::Percent;
 use model::port::Protocol;
-use routing::config::{
-    GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
-};
-use routing::decide::{Decision, Dice, Reason, decide, decide_connection, rewrite};
+use routing::config::{GatewayConfig, RouteConfig, RoutingConfig, TargetAddress};
+use routing::decide::{Decision, Dice, decide, decide_connection, rewrite};
 use routing::request::RequestHead;
 use routing::table::{Gateway, RoutingTable, Target};
+use routing::trial::Trial;
 use serde_json::{Map, Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{input, optional, required};
-use crate::context::{App, RecentRequest};
+use crate::context::App;
 use crate::schema;
 use crate::web::body::Text;
 use crate::web::failure::Failure;
@@ -258,56 +255,11 @@ fn conditions(gateway: &Gateway, request: &Request) -> Vec<Value> {
         let strength = Percent::from_hundredths(route.strength).unwrap_or_default();
         let condition = route.condition.as_ref()?;
         let holds = Trial::of(config, condition.clone())
-            .is_some_and(|trial| trial.takes(&head(gateway, request, &request.fields)));
+            .is_some_and(|trial| trial.holds(&head(gateway, request, &request.fields)));
         let (text, strength) = (condition.text(), strength.to_string());
         Some(json!({ "route": route.path, "condition": text, "strength": strength, "holds": holds }))
     };
     config.routes.iter().filter_map(show).collect()
-}
-
-/// A condition on trial. There is one evaluation of conditions only, that of the data plane, so each question is put to it: a
-/// gateway with nothing but a route that has the condition, always can serve and has no weight.
-pub(crate) struct Trial(Arc<Gateway>);
-
-impl Trial {
-    pub(crate) fn of(config: &GatewayConfig, condition: Condition) -> Option<Self> {
-        let target = TargetConfig {
-            id: "any".into(),
-            name: "any".into(),
-            address: TargetAddress::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
-            kind: TargetKind::Instance,
-            protocol: TargetProtocol::default(),
-            tls: None,
-        };
-        let route = RouteConfig {
-            path: RoutePath::parse("any").ok()?,
-            lookup: "any".into(),
-            weight: 0,
-            condition: Some(condition),
-            strength: 10_000,
-            balance: Balance::Default,
-            rewrites: Vec::new(),
-            targets: vec![target],
-        };
-        compile(Arc::new(GatewayConfig { sticky: None, routes: vec![route], ..config.clone() })).map(Self)
-    }
-
-    /// Whether the condition holds for a request that came.
-    pub(crate) fn holds(&self, request: &RecentRequest) -> bool {
-        self.takes(&RequestHead {
-            method: &request.method,
-            target: &request.target,
-            host: &request.host,
-            fields: &request.fields,
-            source: request.source,
-            port: self.0.config.port.unwrap_or_default(),
-            tls: false,
-        })
-    }
-
-    fn takes(&self, head: &RequestHead<'_>) -> bool {
-        decide(&self.0, head, &mut SplitMix(0)).reason == Reason::Condition
-    }
 }
 
 fn show(target: &Target) -> Value {

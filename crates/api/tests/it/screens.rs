@@ -123,33 +123,32 @@ async fn a_history_has_every_route_in_order() {
 #[tokio::test]
 async fn a_condition_is_tried_on_the_last_requests() {
     let server = Server::start().await.with_shop().await;
-    let request = |target: &str, agent: &str| api::RecentRequest {
-        method: "GET".into(),
-        target: target.into(),
-        host: "shop".into(),
-        fields: vec![("user-agent".into(), agent.into())],
-        source: std::net::IpAddr::from([127, 0, 0, 1]),
-    };
-    server
-        .plane
-        .recent
-        .lock()
-        .unwrap()
-        .extend([request("/1?token=secret", "Firefox/1"), request("/2", "curl")]);
+    let request = |path: &str| api::TriedRequest { method: "GET".into(), path: path.into(), matches: false };
     let ask = |condition: &str| {
         server
             .call("POST", "/api/v1/condition-tests")
             .body(format!("gateway: shop\ncondition: \"{condition}\""))
             .send()
     };
-    let answer = ask("User-Agent == Firefox").await;
-    assert_eq!((answer.status, &answer.json()["matched"]), (200, &json!(1)), "{}", answer.text());
-    let requests = json!([
-        {"method": "GET", "path": "/2", "matches": false},
-        {"method": "GET", "path": "/1", "matches": true},
-    ]);
-    assert_eq!(answer.json()["requests"], requests, "newest first, and no query");
-    assert_eq!(ask("< path_beg / >").await.json()["matched"], 2);
+    // Nobody to ask.
+    let none = ask("has header x").await;
+    assert_eq!((none.status, &none.json()["available"]), (200, &json!(false)), "{}", none.text());
+
+    let requests = vec![request("/2"), request("/1")];
+    *server.plane.tried.lock().unwrap() = api::Tried { requests, answered: 2, proxies: 3 };
+    let answer = ask("< path_beg /1 >").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let told = json!({
+        "gateway": "shop",
+        "available": true,
+        "proxies": {"answered": 2, "all": 3},
+        "matched": 1,
+        "requests": [
+            {"method": "GET", "path": "/2", "matches": false},
+            {"method": "GET", "path": "/1", "matches": true},
+        ],
+    });
+    assert_eq!(answer.json(), told);
     let wrong = ask("User-Agent ==").await;
     assert_eq!((wrong.status, &wrong.json()["code"]), (400, &json!("condition")), "{}", wrong.text());
 }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use api::{
-    Api, DataPlane, Environment, EnvironmentId, Info, Process, RecentRequest, Settings, TargetStatus,
-    Workload, WorkloadChange, WorkloadInstance, Workloads,
+    Api, DataPlane, Environment, EnvironmentId, Info, Process, Settings, TargetStatus, Tried, Workload,
+    WorkloadChange, WorkloadInstance, Workloads,
 };
 use control::{Control, SystemClock};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use model::condition::Condition;
 use model::instance::{Container, ContainerPort, Instance, InstanceKind, Observation};
 use model::name::GatewayName;
 use model::problem::{Problem, Problems};
@@ -182,8 +183,8 @@ pub(crate) struct Plane {
     pub(crate) broken: AtomicBool,
     /// Proxies come and go by themselves.
     pub(crate) agents: AtomicBool,
-    /// Requests that came to any gateway.
-    pub(crate) recent: Mutex<Vec<RecentRequest>>,
+    /// Requests that came to any gateway, and of how many proxies that is.
+    pub(crate) tried: Mutex<Tried>,
 }
 
 impl DataPlane for Plane {
@@ -196,8 +197,13 @@ impl DataPlane for Plane {
         Vec::new()
     }
 
-    fn recent(&self, _: &GatewayName) -> Option<Vec<RecentRequest>> {
-        Some(self.recent.lock().unwrap().clone())
+    fn try_condition<'a>(&'a self, _: &'a GatewayName, condition: &'a Condition) -> BoxFuture<'a, Tried> {
+        let mut tried = self.tried.lock().unwrap().clone();
+        tried
+            .requests
+            .iter_mut()
+            .for_each(|request| request.matches = condition.text().contains(&request.path));
+        Box::pin(async { tried })
     }
 
     fn comes_and_goes(&self) -> bool {

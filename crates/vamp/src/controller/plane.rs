@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agent::Fleet;
 use control::Control;
+use futures_util::future::BoxFuture;
+use model::condition::Condition;
 use model::name::GatewayName;
 use routing::config::RoutingConfig;
 use routing::table::RoutingTable;
@@ -109,5 +111,25 @@ impl api::DataPlane for AgentsPlane {
 
     fn comes_and_goes(&self) -> bool {
         true
+    }
+
+    fn try_condition<'a>(
+        &'a self,
+        gateway: &'a GatewayName,
+        condition: &'a Condition,
+    ) -> BoxFuture<'a, api::Tried> {
+        Box::pin(async {
+            let tried = self.fleet.try_condition(gateway, condition).await;
+            let request = |request: agent::TriedRequest| api::TriedRequest {
+                method: request.method,
+                path: request.path,
+                matches: request.matches,
+            };
+            api::Tried {
+                requests: tried.requests.into_iter().map(request).collect(),
+                answered: tried.answered,
+                proxies: tried.agents,
+            }
+        })
     }
 }

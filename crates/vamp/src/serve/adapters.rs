@@ -6,6 +6,7 @@ use std::sync::Arc;
 use control::{Control, PortCheck};
 use futures_util::future::BoxFuture;
 use local::{InstanceState, Outcome};
+use model::condition::Condition;
 use model::name::GatewayName;
 use model::problem::Problems;
 use model::selector::Selector;
@@ -132,15 +133,20 @@ impl api::DataPlane for DataPlane {
         u64::try_from(self.0.idle_connections()).ok()
     }
 
-    fn recent(&self, gateway: &GatewayName) -> Option<Vec<api::RecentRequest>> {
-        let requests = self.0.recent(gateway).into_iter().map(|request| api::RecentRequest {
-            method: request.method.clone(),
-            target: request.target.clone(),
-            host: request.host.clone(),
-            fields: request.fields.clone(),
-            source: request.source,
-        });
-        Some(requests.collect())
+    fn try_condition<'a>(
+        &'a self,
+        gateway: &'a GatewayName,
+        condition: &'a Condition,
+    ) -> BoxFuture<'a, api::Tried> {
+        let requests = self.0.try_condition(gateway, condition, usize::MAX);
+        let answered = usize::from(requests.is_some());
+        let request = |request: proxy::TriedRequest| api::TriedRequest {
+            method: request.method,
+            path: request.path,
+            matches: request.matches,
+        };
+        let requests = requests.into_iter().flatten().map(request).collect();
+        Box::pin(std::future::ready(api::Tried { requests, answered, proxies: 1 }))
     }
 
     fn virtual_host_address(&self) -> Option<SocketAddr> {

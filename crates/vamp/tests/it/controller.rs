@@ -357,6 +357,63 @@ async fn an_api_server_that_hangs_is_answered_for() {
     drop(agent);
 }
 
+/// Requests stay with the agents that carry them; which of them a condition would take is asked there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_is_tried_on_the_requests_of_all_agents() {
+    let world = World::new().await;
+    let a = world.controller("a");
+    until(&world, "a leads", || leads(&a)).await;
+    until(&world, "the CA is published", || async {
+        let map = world.cluster.object("configmaps", "shop", "vamp-ca");
+        map.map(drop).ok_or_else(|| "not yet".into())
+    })
+    .await;
+    let (target, port) = (Target::start("one").await, free_port());
+    let document =
+        format!("name: front\nport: {port}/http\nroutes:\n  \"[{}]\": {{weight: 100%}}\n", target.address);
+    let ask = async |condition: &str| {
+        let body = format!("gateway: front\ncondition: \"{condition}\"");
+        call(&a, "POST", "/shop/api/v1/condition-tests", Some(&body)).await
+    };
+    let (status, body) = call(&a, "PUT", "/shop/api/v1/gateways/front", Some(&document)).await;
+    assert_eq!(status, 202, "{body}\n{}", world.logs());
+    let (status, body) = ask("has header x-canary").await;
+    assert_eq!((status, &body["available"]), (200, &json!(false)), "{body}");
+    assert_eq!(body["proxies"], json!({"answered": 0, "all": 0}));
+
+    let addresses = ["127.0.9.5", "127.0.9.6"];
+    let _agents = [
+        world.agent("agent-1", "shop", addresses[0], &[&a]),
+        world.agent("agent-2", "shop", addresses[1], &[&a]),
+    ];
+    until(&world, "agents serve it", || served_by(&a, 2)).await;
+    // Nothing is kept before somebody asks.
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let send = async |address: &str, path: &str, agent: &str| {
+        let request = client.get(format!("http://{address}:{port}{path}")).header("user-agent", agent);
+        assert_eq!(request.header("cookie", "secret=1").send().await.unwrap().status(), 200);
+    };
+    send(addresses[0], "/before", "Firefox/1").await;
+    let (status, body) = ask("User-Agent == Firefox").await;
+    assert_eq!((status, &body["requests"]), (200, &json!([])), "{body}");
+    send(addresses[0], "/one?token=secret", "Firefox/1").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    send(addresses[1], "/two", "curl/8").await;
+    let (status, body) = ask("User-Agent == Firefox").await;
+    let told = json!({
+        "gateway": "front",
+        "available": true,
+        "proxies": {"answered": 2, "all": 2},
+        "matched": 1,
+        "requests": [
+            {"method": "GET", "path": "/two", "matches": false},
+            {"method": "GET", "path": "/one", "matches": true},
+        ],
+    });
+    assert_eq!((status, body), (200, told), "{}", world.logs());
+    assert_eq!(a.terminate(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_environments_have_nothing_in_common() {
     let world = World::new().await;
