@@ -54,6 +54,15 @@ describe('changes', () => {
     expect(revert(changes([event(7, 'gateway:evicted', { before: 0, after: 1 })])[0]!)).toBeUndefined()
   })
 
+  it('say which instance is left out, and why', () => {
+    const tags = ['gateways:shop', 'routes:(2)', 'instances:10.0.0.7:9050', 'target:ejected']
+    const value = { target: '10.0.0.7:9050', id: 'ab12', reason: 'it answers badly', agents: ['agent-1'], agent_count: 1 }
+    const [change] = changes([event(undefined, '', {}, { tags, value, actor: 'vamp' })])
+    expect(change).toMatchObject({ gateway: 'shop', note: undefined, reason: '10.0.0.7:9050: it answers badly' })
+    expect(headline(change!)).toBe('(2) an instance is left out')
+    expect(revert(change!)).toBeUndefined()
+  })
+
   it('leave notes of others as they are', () => {
     const note = event(undefined, '', {}, { tags: ['release', 'release:started'], value: 'go', type: 'audit' })
     const [change] = changes([note, archive(1, 'create')])

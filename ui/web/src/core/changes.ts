@@ -60,6 +60,12 @@ function change(key: string, events: Event[]): Change {
       if (typeof event.value === 'string') text = event.value
       continue
     }
+    const care = event.tags.find((tag) => tag === 'target:ejected' || tag === 'target:returned')
+    if (care !== undefined && isObject(event.value)) {
+      reason = `${String(event.value['target'] ?? '')}: ${String(event.value['reason'] ?? '')}`
+      steps.push({ what: care.slice('target:'.length), route: tagged(event, 'routes:'), before: undefined, after: undefined })
+      continue
+    }
     const found = isObject(event.value) && isObject(event.value['change']) ? event.value['change'] : undefined
     if (!found) continue
     if (typeof found['reason'] === 'string') reason = found['reason']
@@ -106,8 +112,7 @@ export function whole(events: readonly Event[], oldest: readonly Event[]): Event
 
 /** Name of the gateway that an event is about. */
 export function gatewayOf(event: Event): string | undefined {
-  const tag = event.tags.find((tag) => tag.startsWith('gateways:'))
-  return tag?.slice('gateways:'.length)
+  return tagged(event, 'gateways:')
 }
 
 function shown(value: unknown): string | undefined {
@@ -115,6 +120,11 @@ function shown(value: unknown): string | undefined {
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ')
   if (isObject(value)) return Object.values(value).join(':')
   return String(value)
+}
+
+/** What stands behind a tag of that beginning. */
+function tagged(event: Event, beginning: string): string | undefined {
+  return event.tags.find((tag) => tag.startsWith(beginning))?.slice(beginning.length)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -140,6 +150,8 @@ export function describe(step: Step): string {
     targetschanged: 'targets',
     evicted: 'sticky clients evicted',
     serviceupdated: 'address',
+    ejected: 'an instance is left out',
+    returned: 'an instance is used again',
   }
   return texts[step.what] ?? step.what.replace(/^warning:/, 'warning: ')
 }
