@@ -1,8 +1,8 @@
 //! A proxy for a test, and documents for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::condition::Condition;
@@ -141,7 +141,14 @@ pub(crate) fn target(address: SocketAddr, kind: TargetKind) -> TargetConfig {
 
 /// A port that is free now. Nothing else on this machine hands out ports in the meantime, or the test fails on bind.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // The system may give the same one twice in a row, as nobody holds it in between.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 pub(crate) fn loopback(port: u16) -> SocketAddr {
