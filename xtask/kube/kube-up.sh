@@ -517,6 +517,9 @@ E
   image localhost/kube-up/pause:1 "$BIN/pause"
   touch "$S/run/pause-up"
   wait_for 90 node sh -c "'$(kubectl_bin)' --kubeconfig '$S/kubeconfig' get node node1 --request-timeout=3s 2>/dev/null | grep -q ' Ready'"
+  # kube-proxy listens on node ports itself so that nobody else does, and never answers. A connection that comes just while it writes its
+  # rules anew can get there: better that its first packet is lost and sent again than that it hangs.
+  iptables -I INPUT -d "$NODE_IP" -p tcp --syn --dport 30000:32767 -m comment --comment KUBE-NOT-TRANSLATED -j DROP
   start kube-proxy "$BIN/kube-proxy" --config="$S/kube-proxy.yaml"
 }
 
