@@ -448,7 +448,7 @@ image() {
 }
 
 node_up() {
-  local kport; kport=$(free_port)
+  local kport chain; kport=$(free_port)
   mkdir -p "$S"/{cni,cd-root,cd-state,kubelet,run,log/var,lib}
   cat >"$S/containerd.toml" <<E
 version = 2
@@ -518,8 +518,11 @@ E
   touch "$S/run/pause-up"
   wait_for 90 node sh -c "'$(kubectl_bin)' --kubeconfig '$S/kubeconfig' get node node1 --request-timeout=3s 2>/dev/null | grep -q ' Ready'"
   # kube-proxy listens on node ports itself so that nobody else does, and never answers. A connection that comes just while it writes its
-  # rules anew can get there: better that its first packet is lost and sent again than that it hangs.
-  iptables -I INPUT -d "$NODE_IP" -p tcp --syn --dport 30000:32767 -m comment --comment KUBE-NOT-TRANSLATED -j DROP
+  # rules anew can get there: better that its first packet is lost and sent again than that it hangs. From this machine that has to be
+  # on the way out, before the connection is known as one that is not translated.
+  for chain in INPUT OUTPUT; do
+    iptables -I $chain -d "$NODE_IP" -p tcp --syn --dport 30000:32767 -m comment --comment KUBE-NOT-TRANSLATED -j DROP
+  done
   start kube-proxy "$BIN/kube-proxy" --config="$S/kube-proxy.yaml"
 }
 
