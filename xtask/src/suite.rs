@@ -1,12 +1,14 @@
 //! Runs all tests and counts them.
 
+mod hang;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdout, Command, ExitCode, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::io::{self, Write as _};
+use std::process::{ExitCode, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
@@ -15,10 +17,6 @@ use super::{cargo, step, ui};
 
 /// Names the file where tests that were skipped enter themselves.
 const SKIPPED: &str = "VAMP_TEST_SKIPPED";
-
-/// How long no test may end and no line be written before the test program that runs counts as hanging. The longest tests, those on
-/// pods, take a few minutes.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// Format, lints and all tests, on a cluster too; with a filter only the tests that match, on a cluster that is up.
 pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
@@ -50,10 +48,10 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
     }
     let mut child = command.spawn().context("cannot run cargo")?;
     let mut counts = Counts::default();
-    let lines = lines(child.stdout.take().context("piped")?);
+    let lines = hang::lines(child.stdout.take().context("piped")?);
     let mut out = io::stdout().lock();
     loop {
-        match lines.recv_timeout(PATIENCE) {
+        match lines.recv_timeout(hang::PATIENCE) {
             Ok(line) => {
                 let line = line?;
                 counts.add(&String::from_utf8_lossy(&line));
@@ -62,19 +60,7 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
             }
             Err(RecvTimeoutError::Disconnected) => break,
             // cargo goes on with the next one.
-            Err(RecvTimeoutError::Timeout) => {
-                for (pid, program) in children(child.id()) {
-                    eprintln!(
-                        "== {program} hangs: nothing ended in {} minutes; it is killed",
-                        PATIENCE.as_secs() / 60
-                    );
-                    counts.failed += 1;
-                    Command::new("kill")
-                        .args(["-KILL", &pid.to_string()])
-                        .status()
-                        .context("cannot run kill")?;
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => counts.failed += hang::end(child.id())?,
         }
     }
     let status = child.wait()?;
@@ -93,35 +79,6 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
         bail!("tests failed ({status})");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The lines that a program writes, as they come.
-fn lines(out: ChildStdout) -> Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = sync_channel(1024);
-    std::thread::spawn(move || {
-        for line in BufReader::new(out).split(b'\n') {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// Processes that a process started, with the names of their programs.
-fn children(parent: u32) -> Vec<(u32, String)> {
-    let status = |pid: u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |status: &str, name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_default().trim().to_owned()
-    };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .map(|pid| (pid, status(pid)))
-        .filter(|(_, status)| field(status, "PPid") == parent.to_string())
-        .map(|(pid, status)| (pid, field(&status, "Name")))
-        .collect()
 }
 
 /// The machine's own programs first.
@@ -181,16 +138,6 @@ impl std::fmt::Display for Counts {
 #[cfg(test)]
 mod tests {
     use super::Counts;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_programs_that_a_process_started_are_found() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let found = super::children(std::process::id());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(found.contains(&(child.id(), "sleep".to_owned())), "{found:?}");
-    }
 
     #[test]
     fn skipped_tests_are_not_counted_as_passed() {
