@@ -127,6 +127,32 @@ enum Head {
     Http2(Box<Scratch>),
 }
 
+/// What the first bytes of a connection are as the preface of HTTP/2 (RFC 9113, 3.4). It may arrive in any pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preface {
+    Whole,
+    /// So far.
+    Begun,
+    /// Its first line, and something else after it.
+    Broken,
+    /// Something else, such as a request of HTTP/1.
+    Other,
+}
+
+impl Preface {
+    fn of(bytes: &[u8]) -> Self {
+        if bytes.starts_with(PREFACE) {
+            Self::Whole
+        } else if PREFACE.starts_with(bytes) {
+            Self::Begun
+        } else if bytes.starts_with(b"PRI *") {
+            Self::Broken
+        } else {
+            Self::Other
+        }
+    }
+}
+
 /// Reads the next head. `Err(None)`: the connection ended between requests.
 async fn next_head(
     client: &Client,
@@ -146,17 +172,15 @@ async fn next_head(
     }
     let mut seen = 0;
     loop {
-        if first && scratch.unread().starts_with(b"PRI") {
-            let known = scratch.unread().len().min(PREFACE.len());
-            if scratch.unread()[..known] != PREFACE[..known] {
-                return Err(Some(Own::bad_request("malformed preface of HTTP/2")));
-            }
-            if known == PREFACE.len() {
-                return Ok(Head::Http2(scratch));
-            }
+        let preface = if first { Preface::of(scratch.unread()) } else { Preface::Other };
+        match preface {
+            Preface::Whole => return Ok(Head::Http2(scratch)),
+            Preface::Broken => return Err(Some(Own::bad_request("malformed preface of HTTP/2"))),
+            Preface::Begun | Preface::Other => {}
         }
         // A head that trickles in is parsed again only when a line was completed: work stays in proportion to lines.
-        if seen == 0 || scratch.unread()[seen..].contains(&b'\n') {
+        let line = seen == 0 || scratch.unread()[seen..].contains(&b'\n');
+        if line && preface == Preface::Other {
             match scratch.parse(bounds) {
                 Ok(Progress::Complete) => return Ok(Head::Http1(scratch, started)),
                 Ok(Progress::Partial) => {}
@@ -222,6 +246,23 @@ pub(crate) async fn linger(client: &Client) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preface_may_come_in_any_pieces() {
+        for length in 1..PREFACE.len() {
+            assert_eq!(Preface::of(&PREFACE[..length]), Preface::Begun, "{length}");
+        }
+        for (bytes, preface) in [
+            (&[&PREFACE[..], b"more"].concat()[..], Preface::Whole),
+            (b"PRI * HTTP/2.0\r\n\r\nMS", Preface::Broken),
+            (b"PRI * HTTP/1.1\r\n", Preface::Broken),
+            (b"PRINT / HTTP/1.1\r\n", Preface::Other),
+            (b"PUT / HTTP/1.1\r\n", Preface::Other),
+            (b"\r\n", Preface::Other),
+        ] {
+            assert_eq!(Preface::of(bytes), preface, "{bytes:?}");
+        }
+    }
 
     /// An idle connection costs its future, whatever state that is in. Box what is rare before raising this.
     #[test]

@@ -25,9 +25,13 @@ pub(crate) fn request(
     let protocol = parts.extensions.get::<Protocol>();
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let connect = parts.method == Method::CONNECT;
+    let method = if protocol.is_some() { "GET" } else { parts.method.as_str() };
+    // Begun before anything is refused: what is refused goes to the access log with its method and as much of its target as is read.
     if target.len() > bounds.target {
+        into.begin(buffer, method, target.get(..bounds.target).unwrap_or_default());
         return Err(Refusal::new(414, "request target too long"));
     }
+    into.begin(buffer, method, target);
     if !connect || protocol.is_some() {
         let rooted = target.starts_with('/') || (target == "*" && parts.method == Method::OPTIONS);
         if !rooted {
@@ -38,8 +42,6 @@ pub(crate) fn request(
             return Err(Refusal::bad("only the schemes http and https are served"));
         }
     }
-    let method = if protocol.is_some() { "GET" } else { parts.method.as_str() };
-    into.begin(buffer, method, target);
     let fields = &mut into.fields;
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     if let Some(authority) = authority {

@@ -323,6 +323,22 @@ async fn lengths_and_data() {
     is_served(&bench).await;
 }
 
+/// The preface is 24 bytes of a stream, however they arrive (RFC 9113, 3.4).
+#[tokio::test]
+async fn a_preface_in_two_pieces() {
+    let (bench, _target) = bench(proxy::Limits::default()).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for first in 1..preface.len() {
+        let mut raw = Raw::dial(bench.proxy.virtual_host_address().unwrap()).await;
+        assert!(raw.send(&preface[..first]).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(raw.send(&preface[first..]).await);
+        raw.send(&frame(SETTINGS, 0, 0, &[])).await;
+        raw.send(&frame(HEADERS, 5, 1, &plain_get())).await;
+        assert_eq!(raw.next_of(HEADERS).await.map(|head| head.stream), Some(1), "{first}");
+    }
+}
+
 #[tokio::test]
 async fn slow_clients() {
     let (bench, _target) = bench(short()).await;

@@ -318,12 +318,17 @@ pub(crate) fn plain_get() -> Vec<u8> {
 impl Raw {
     /// Connects and says what every client says first.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut raw = Self { stream };
+        let mut raw = Self::dial(address).await;
         raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         raw.send(&frame(SETTINGS, 0, 0, &[])).await;
         raw
+    }
+
+    /// Connects and says nothing.
+    pub(crate) async fn dial(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
     }
 
     /// Sends; a connection that is closed already takes nothing.

@@ -1,6 +1,8 @@
 //! Requests of HTTP/2 clients, and to HTTP/2 targets: what arrives and what comes back.
 
 use http::{HeaderValue, Method};
+use proxy::AccessLog;
+use testkit::eventually;
 use testkit::target::Target;
 
 use super::peers::{Client, Server, framed, get, request};
@@ -107,6 +109,39 @@ async fn over_http2_from_end_to_end() {
     let star = http::Request::builder().method("OPTIONS").uri("http://core.test").body(()).unwrap();
     assert_eq!(client.ask(star, b"").await.status(), 200);
     assert_eq!(server.count(), 4);
+}
+
+/// What is refused before the proxy looks at the fields is logged like everything else, and not with parts of an earlier request.
+#[tokio::test]
+async fn refused_requests_are_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let bench = Bench::with(|settings| {
+        settings.workers = 1;
+        settings.access_log = Some(AccessLog::File(path.clone()));
+    });
+    let target = Target::named("fine").await.unwrap();
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    let mut client = connect(&bench).await;
+    let long = format!("/{}", "x".repeat(9000));
+    let mut ftp = get("shop", "/file");
+    *ftp.uri_mut() = "ftp://shop.test/file".parse().unwrap();
+    assert_eq!(client.ask(get("shop", "/first/with/a/long/path"), b"").await.status(), 200);
+    for (asked, status) in [(ftp, 400), (get("shop", &long), 414)] {
+        assert_eq!(client.ask(asked, b"").await.status(), status);
+    }
+    assert_eq!(client.ask(get("shop", "/last"), b"").await.status(), 200);
+    let lines = || std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(eventually(|| lines().lines().count() == 4).await, "{}", lines());
+    let logged: Vec<(u64, String)> = lines()
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["status"].as_u64().unwrap(), line["path"].as_str().unwrap_or_default().to_owned())
+        })
+        .collect();
+    let expected = [(200, "/first/with/a/long/path"), (400, "/file"), (414, &long[..8192]), (200, "/last")];
+    assert_eq!(logged, expected.map(|(status, path)| (status, path.to_owned())));
 }
 
 #[tokio::test]
