@@ -1,17 +1,19 @@
 //! Runs all tests and counts them.
 
+mod again;
 mod hang;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
+use self::again::Failures;
 use super::kube::{CLUSTER, Cluster, LOAD_IMAGE, NO_NODE, programs};
 use super::{cargo, step, ui};
 
@@ -35,35 +37,31 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
     };
     let start = Instant::now();
     let skipped = std::env::temp_dir().join(format!("vamp-skipped-{}", std::process::id()));
-    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
-    command.args(filter).env(SKIPPED, &skipped).stdout(Stdio::piped());
-    if let Some(cluster) = &cluster {
-        command.env(CLUSTER, &cluster.kubeconfig).env("PATH", path());
-        if let Some(load) = &cluster.load_image {
-            command.env(LOAD_IMAGE, load);
-        }
-        if let Some(reason) = &cluster.no_node {
-            command.env(NO_NODE, reason);
-        }
-    }
-    let mut child = command.spawn().context("cannot run cargo")?;
-    let mut counts = Counts::default();
-    let lines = hang::lines(child.stdout.take().context("piped")?);
-    let mut out = io::stdout().lock();
-    loop {
-        match lines.recv_timeout(hang::PATIENCE) {
-            Ok(line) => {
-                let line = line?;
-                counts.add(&String::from_utf8_lossy(&line));
-                out.write_all(&line)?;
-                out.write_all(b"\n")?;
+    let tests = |arguments: &[OsString]| {
+        let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+        command.args(arguments).env(SKIPPED, &skipped);
+        if let Some(cluster) = &cluster {
+            command.env(CLUSTER, &cluster.kubeconfig).env("PATH", path());
+            if let Some(load) = &cluster.load_image {
+                command.env(LOAD_IMAGE, load);
             }
-            Err(RecvTimeoutError::Disconnected) => break,
-            // cargo goes on with the next one.
-            Err(RecvTimeoutError::Timeout) => counts.failed += hang::end(child.id())?,
+            if let Some(reason) = &cluster.no_node {
+                command.env(NO_NODE, reason);
+            }
+        }
+        command
+    };
+    let Outcome { mut status, mut counts, failures } = count(tests(filter))?;
+    if filter.is_empty()
+        && let Some(few) = failures.few()
+    {
+        eprintln!("== failed, and run once more: {}", few.join(", "));
+        let again = count(tests(&again::arguments(few)))?;
+        if again.status.success() && again.counts.passed >= few.len() {
+            status = again.status;
+            counts.hold(few);
         }
     }
-    let status = child.wait()?;
     let mut reasons = fs::read_to_string(&skipped).unwrap_or_default();
     if filter.is_empty()
         && let Some(reason) = ui::browser_tests()?
@@ -81,6 +79,37 @@ pub(crate) fn run(filter: &[OsString]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How a run of `cargo test` ended.
+struct Outcome {
+    status: ExitStatus,
+    counts: Counts,
+    failures: Failures,
+}
+
+/// Runs it, passes on what it writes and counts.
+fn count(mut command: Command) -> anyhow::Result<Outcome> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let (mut counts, mut failures) = (Counts::default(), Failures::default());
+    let lines = hang::lines(child.stdout.take().context("piped")?);
+    let mut out = io::stdout().lock();
+    loop {
+        match lines.recv_timeout(hang::PATIENCE) {
+            Ok(line) => {
+                let line = line?;
+                let text = String::from_utf8_lossy(&line);
+                counts.add(&text);
+                failures.add(&text);
+                out.write_all(&line)?;
+                out.write_all(b"\n")?;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            // cargo goes on with the next one.
+            Err(RecvTimeoutError::Timeout) => counts.failed += hang::end(child.id())?,
+        }
+    }
+    Ok(Outcome { status: child.wait()?, counts, failures })
+}
+
 /// The machine's own programs first.
 fn path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
@@ -95,6 +124,8 @@ struct Counts {
     passed: usize,
     failed: usize,
     skipped: BTreeMap<String, usize>,
+    /// Tests that failed and held when they were run again.
+    unsteady: Vec<String>,
 }
 
 impl Counts {
@@ -111,6 +142,13 @@ impl Counts {
         if ignored > 0 {
             *self.skipped.entry("marked so".into()).or_default() += ignored;
         }
+    }
+
+    /// These tests failed, and held when they were run again.
+    fn hold(&mut self, names: &[String]) {
+        self.failed = self.failed.saturating_sub(names.len());
+        self.passed += names.len();
+        self.unsteady.extend_from_slice(names);
     }
 
     /// Takes in lines `skipped: TEST: REASON`; those tests passed, as far as their harness knows.
@@ -131,7 +169,13 @@ impl std::fmt::Display for Counts {
         for (number, (reason, count)) in self.skipped.iter().enumerate() {
             write!(f, "{}{count}: {reason}", if number == 0 { " (" } else { "; " })?;
         }
-        if skipped == 0 { Ok(()) } else { write!(f, ")") }
+        if skipped > 0 {
+            f.write_str(")")?;
+        }
+        if !self.unsteady.is_empty() {
+            write!(f, ", of the passed unsteady, they failed once: {}", self.unsteady.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -151,5 +195,15 @@ mod tests {
         }
         counts.skip("skipped: a::b: no cluster; see there\nskipped: c: no cluster; see there\n");
         assert_eq!(counts.to_string(), "5 passed, 1 failed, 2 skipped (2: no cluster; see there)");
+    }
+    #[test]
+    fn unsteady_tests_are_named() {
+        let mut counts = Counts::default();
+        counts.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 9 filtered out");
+        counts.hold(&["a::b".to_owned()]);
+        assert_eq!(
+            counts.to_string(),
+            "3 passed, 0 failed, 0 skipped, of the passed unsteady, they failed once: a::b"
+        );
     }
 }
