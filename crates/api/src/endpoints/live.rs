@@ -97,14 +97,15 @@ async fn next(app: &App, clock: &mut Interval, known: &mut Known) -> Live {
     }
 }
 
-type Target = (GatewayName, RoutePath, String);
+/// A target, and whether it is up and ejected.
+type Target = (GatewayName, RoutePath, String, bool, bool);
 
 /// What a reader was told.
 #[derive(Default)]
 struct Known {
     gateways: BTreeMap<GatewayName, (Arc<Entry>, GatewaySummary)>,
-    /// Targets that checks held down.
-    down: BTreeSet<Target>,
+    /// Targets that were down, or ejected.
+    held: BTreeSet<Target>,
     overall: Option<Overall>,
 }
 
@@ -113,13 +114,13 @@ impl Known {
     fn look(&mut self, app: &App) -> Option<Live> {
         let view = app.control().view();
         let targets = app.environment.data_plane.targets();
-        let down: BTreeSet<Target> = targets
+        let held: BTreeSet<Target> = targets
             .iter()
-            .filter(|target| !target.up)
-            .map(|target| (target.gateway.clone(), target.route.clone(), target.id.clone()))
+            .filter(|target| !target.up || target.ejected)
+            .map(|t| (t.gateway.clone(), t.route.clone(), t.id.clone(), t.up, t.ejected))
             .collect();
         let touched: BTreeSet<&GatewayName> =
-            down.symmetric_difference(&self.down).map(|(gateway, ..)| gateway).collect();
+            held.symmetric_difference(&self.held).map(|(gateway, ..)| gateway).collect();
         let serving = Serving::of(&targets);
         let mut changed = Vec::new();
         for (name, entry) in view.gateways.iter() {
@@ -142,7 +143,7 @@ impl Known {
             stays
         });
         drop(touched);
-        self.down = down;
+        self.held = held;
         let overall = status::overall(app, &view, self.gateways.values().map(|(_, summary)| summary));
         let complete = self.overall.is_none();
         if changed.is_empty() && gone.is_empty() && self.overall.as_ref() == Some(&overall) {

@@ -165,8 +165,12 @@ pub(crate) struct RouteSummary {
     instances: usize,
     /// Of those: may get traffic.
     ready: usize,
-    /// Addresses that get traffic.
+    /// Addresses that get traffic, unless they are ejected or down.
     targets: usize,
+    /// Of those: a proxy leaves them out for a while, because they answer badly where others do not.
+    ejected: usize,
+    /// Of those: accept no connections.
+    down: usize,
     /// True while one of its targets can serve.
     serving: bool,
 }
@@ -299,6 +303,8 @@ pub(crate) fn gateway(name: &GatewayName, entry: &Entry, serving: &Serving<'_>) 
             instances: instances.existing,
             ready: instances.ready,
             targets: route.targets.len(),
+            ejected: serving.of_route(name, path).map_or(0, |seen| seen.ejected),
+            down: serving.of_route(name, path).map_or(0, |seen| seen.down),
             serving: serving.can_serve(name, path, route),
         }
     });
@@ -331,20 +337,68 @@ fn address(service: &ServiceAddress) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Which routes have a target that no check holds down. Only the proxies of this process tell about theirs.
-pub(crate) struct Serving<'a>(HashMap<(&'a GatewayName, &'a RoutePath), bool>);
+/// How the targets of each route are, as far as proxies tell.
+pub(crate) struct Serving<'a>(HashMap<(&'a GatewayName, &'a RoutePath), Seen>);
+
+/// How many targets of a route are how.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    up: usize,
+    ejected: usize,
+    down: usize,
+}
 
 impl<'a> Serving<'a> {
     pub(crate) fn of(targets: &'a [TargetStatus]) -> Self {
-        let mut routes = HashMap::new();
+        let mut routes: HashMap<_, Seen> = HashMap::new();
         for target in targets {
-            *routes.entry((&target.gateway, &target.route)).or_default() |= target.up;
+            let seen = routes.entry((&target.gateway, &target.route)).or_default();
+            seen.up += usize::from(target.up);
+            seen.ejected += usize::from(target.ejected);
+            seen.down += usize::from(!target.up && !target.ejected);
         }
         Self(routes)
     }
 
-    /// A route that no proxy of this process knows is believed to serve while it has targets.
+    fn of_route(&self, gateway: &GatewayName, path: &RoutePath) -> Option<Seen> {
+        self.0.get(&(gateway, path)).copied()
+    }
+
+    /// A route that no proxy knows is believed to serve while it has targets.
     fn can_serve(&self, gateway: &GatewayName, path: &RoutePath, route: &RouteView) -> bool {
-        !route.targets.is_empty() && self.0.get(&(gateway, path)).copied().unwrap_or(true)
+        !route.targets.is_empty() && self.of_route(gateway, path).is_none_or(|seen| seen.up > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_counted_by_how_they_are() {
+        let target = |id: &str, up, ejected| TargetStatus {
+            gateway: GatewayName::parse("shop").unwrap(),
+            route: RoutePath::parse("(1.0)").unwrap(),
+            id: id.into(),
+            name: id.into(),
+            address: String::new(),
+            up,
+            ejected,
+            ejections: 0,
+            in_flight: 0,
+            pending: 0,
+        };
+        // The third is left out by one of several proxies.
+        let targets = [
+            target("a", true, false),
+            target("b", false, true),
+            target("c", true, true),
+            target("d", false, false),
+        ];
+        let serving = Serving::of(&targets);
+        let (gateway, route) = (&targets[0].gateway, &targets[0].route);
+        let seen = serving.of_route(gateway, route).unwrap();
+        assert_eq!((seen.up, seen.ejected, seen.down), (2, 2, 1));
+        assert!(serving.of_route(gateway, &RoutePath::parse("(2.0)").unwrap()).is_none());
     }
 }

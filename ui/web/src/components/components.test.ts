@@ -40,7 +40,7 @@ describe('RouteRow', () => {
   function row(weights: [number, number], pinned: string[] = [], editable = true) {
     const route_states = paths.map((path, i) => ({
       path, title: path, weight: `${weights[i]}%`, effective_weight: `${weights[i]}%`, condition: null, condition_strength: '0%',
-      absent: false, instances: 1, ready: 1, targets: 1, serving: true,
+      absent: false, instances: 1, ready: 1, targets: 1, ejected: 0, down: 0, serving: true,
     }))
     const shares = split({ routes: route_states }, {}, new Set(pinned))
     const moves = { onbegin: vi.fn(), onmove: vi.fn(), onpin: vi.fn(), ononly: vi.fn(), oncondition: vi.fn() }

@@ -6,7 +6,7 @@ import { matches, type Row, shown, sorted, words } from './listing'
 function gateway(name: string, more: Partial<GatewaySummary> = {}, routes: Partial<GatewaySummary['route_states'][number]>[] = [{}]): GatewaySummary {
   const route_states = routes.map((route, i) => ({
     path: `(${i + 1}.0)`, title: '', weight: i === 0 ? '100%' : '0%', effective_weight: '100%', condition: null, condition_strength: '0%',
-    absent: false, instances: 1, ready: 1, targets: 1, serving: true, ...route,
+    absent: false, instances: 1, ready: 1, targets: 1, ejected: 0, down: 0, serving: true, ...route,
   }))
   return {
     name, version: 1, port: '9070/http', address: '127.0.0.1:9070', virtual_hosts: [`${name}.vamp`], selector: null, sticky: null,
@@ -30,6 +30,16 @@ describe('attention', () => {
     expect(texts(gateway('a', { healthy: false }, [{ serving: false }, { weight: '1%', serving: false }]))).toEqual(['bad: No route that should get traffic can serve'])
     expect(few(attention(gateway('a', { warnings: ['1', '2', '3', '4', '5'] })))).toEqual(['1', '2', '3', 'and 2 more'])
     expect(texts(gateway('a', {}, [{ instances: 3, ready: 2 }]))).toEqual(['warn: (1.0): 2 of 3 instances are ready'])
+  })
+  it('is needed where an instance is ejected or down', () => {
+    const ejected = attention(gateway('a', {}, [{ targets: 3, ejected: 1 }]), figures(10))
+    expect(ejected.map(({ text }) => text)).toEqual(['(1.0): 1 of 3 instances is ejected, because of bad answers where others give good ones'])
+    expect(health(ejected)).toEqual({ tone: 'warn', text: 'Attention' })
+    expect(texts(gateway('a', {}, [{}, { targets: 4, ejected: 2 }]))).toEqual(['warn: (2.0): 2 of 4 instances are ejected, because of bad answers where others give good ones'])
+    expect(texts(gateway('a', {}, [{ targets: 3, down: 2 }]))).toEqual(['warn: (1.0): 2 of 3 instances are down, and accept no connections'])
+    // A route that cannot serve at all says so already.
+    expect(texts(gateway('a', {}, [{ targets: 1, down: 1, serving: false }]))).toEqual(['bad: (1.0) gets traffic but cannot serve'])
+    expect(shown(row(gateway('a', {}, [{ targets: 3, ejected: 1 }])), 'attention')).toBe(true)
   })
   it('errors count when there are enough requests', () => {
     expect(texts(gateway('a'), figures(10, 0.2))).toEqual(['bad: 20.0 % of its requests fail'])

@@ -47,11 +47,16 @@ export function attention(
     else if (weight > 0 && !route.serving) {
       if (each) add('bad', `${route.path} gets traffic but cannot serve`)
     } else if (weight > 0 && route.ready < route.instances) add('warn', `${route.path}: ${route.ready} of ${route.instances} instances are ready`)
+    // Of a route that nobody is led to as well: whoever gives it weight should know.
+    if (route.ejected > 0) add('warn', `${route.path}: ${some(route.ejected, route.targets)} ejected, because of bad answers where others give good ones`)
+    if (route.down > 0 && route.serving) add('warn', `${route.path}: ${some(route.down, route.targets)} down, and accept${route.down === 1 ? 's' : ''} no connections`)
   }
   if (errors) add(errors, `${share(figures?.error_rate)} of its requests fail`)
   for (const warning of gateway.warnings) add('warn', warning)
   return found.sort((a, b) => Number(b.level === 'bad') - Number(a.level === 'bad'))
 }
+
+const some = (count: number, of: number) => `${count} of ${of} instances ${count === 1 ? 'is' : 'are'}`
 
 /** One word. */
 export function health(found: readonly Attention[]): { tone: 'good' | 'warn' | 'bad'; text: string } {
