@@ -71,8 +71,33 @@ pub(crate) struct GatewayInput {
     tls: Option<Tls>,
     /// TLS to targets; an empty map asks for it as well.
     target_tls: Option<TargetTls>,
+    /// How targets are looked after, where that is not left to the proxy.
+    target_care: Option<TargetCare>,
     /// Connections to the port begin with a header of the PROXY protocol.
     proxy_protocol: Option<bool>,
+}
+
+/// How targets are looked after. What is left out is said by the settings of the proxy.
+#[derive(ToSchema)]
+pub(crate) struct TargetCare {
+    /// Failed requests in a row after which a target is left out for a while; 0 for never. Not for tcp.
+    #[schema(example = 5)]
+    eject_after: Option<u32>,
+    /// How long it is left out the first time, up to 24h. Not for tcp.
+    #[schema(example = "30s")]
+    ejection_time: Option<String>,
+    /// Share of a route's targets that may be left out at a time. Not for tcp.
+    #[schema(example = "50%")]
+    most_ejected: Option<String>,
+    /// Time in which a target that is new, or back, comes to its full part; 0s for at once.
+    #[schema(example = "30s")]
+    slow_start: Option<String>,
+    /// Requests, or tcp connections, that a proxy sends to a target at a time; 0 for no limit.
+    #[schema(example = 100)]
+    requests: Option<u32>,
+    /// How many more wait for one of them to end.
+    #[schema(example = 1000)]
+    pending: Option<u32>,
 }
 
 /// How targets are checked that are reached with TLS.
@@ -146,6 +171,8 @@ pub(crate) struct Gateway {
     tls: Option<Tls>,
     /// TLS to targets; only where it is declared.
     target_tls: Option<TargetTls>,
+    /// How targets are looked after; only where it is declared.
+    target_care: Option<TargetCare>,
     /// True where connections to the port begin with a header of the PROXY protocol.
     proxy_protocol: Option<bool>,
     /// What the targets speak, when that was said: `http1` or `http2`.

@@ -157,6 +157,7 @@ impl World {
             sticky_generation: 0,
             tls: None,
             target_tls: None,
+            target_care: None,
             proxy_protocol: false,
             routes: vec![route],
         };

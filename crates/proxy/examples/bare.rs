@@ -61,6 +61,7 @@ fn gateway(
         sticky_generation: 0,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         routes,
     })

@@ -20,9 +20,8 @@ pub(crate) struct Busy {
 impl Busy {
     /// `None` when the target has as many as it may, or others wait for it.
     pub(crate) fn try_new(worker: &Rc<Worker>, served: &Arc<Served>, chosen: Chosen) -> Option<Self> {
-        let most = worker.shared.settings.limits.target_requests;
         let used = &served.compiled(chosen).state.in_flight;
-        served.target(chosen).health.slots.try_take(used, most).then(|| Self::count(worker, served, chosen))
+        served.target(chosen).health.slots.try_take(used).then(|| Self::count(worker, served, chosen))
     }
 
     /// Waits until the target has room. The caller bounds the time.
@@ -31,10 +30,9 @@ impl Busy {
         served: &Arc<Served>,
         chosen: Chosen,
     ) -> Result<Self, Full> {
-        let limits = &worker.shared.settings.limits;
         let used = &served.compiled(chosen).state.in_flight;
         let slots = &served.target(chosen).health.slots;
-        slots.wait(used, limits.target_requests, limits.target_pending).await?;
+        slots.wait(used).await?;
         Ok(Self::count(worker, served, chosen))
     }
 

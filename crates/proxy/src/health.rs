@@ -17,12 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use model::gateway::TargetCare;
 use model::name::{GatewayName, RoutePath};
 use routing::config::TargetKind;
 use routing::decide::Chosen;
 use routing::table::{Target, TargetState};
 
 use crate::budget::RetryBudget;
+use crate::care::CareRules;
 use crate::dial::{dial, is_own_fault};
 use crate::outlier::{self, OutlierRules, Peer, Sample, Standing, Turn};
 use crate::slots::Slots;
@@ -74,7 +76,8 @@ pub struct Incident {
 /// What all targets share.
 #[derive(Debug)]
 pub(crate) struct Care {
-    rules: OutlierRules,
+    /// For gateways that say nothing else.
+    rules: Arc<CareRules>,
     started: Instant,
     /// Held while targets are ejected, taken down or brought back, so that two at a time cannot take the last two of a route. Requests
     /// that go well never come here.
@@ -83,7 +86,8 @@ pub(crate) struct Care {
 }
 
 impl Care {
-    pub(crate) fn new(rules: OutlierRules) -> Arc<Self> {
+    pub(crate) fn new(rules: CareRules) -> Arc<Self> {
+        let rules = Arc::new(rules);
         Arc::new(Self { rules, started: Instant::now(), gate: Mutex::new(()), incidents: Mutex::default() })
     }
 
@@ -148,7 +152,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    fn new(state: Arc<TargetState>, care: Arc<Care>, standing: Standing) -> Self {
+    fn new(state: Arc<TargetState>, care: Arc<Care>, standing: Standing, rules: &CareRules) -> Self {
         let health = Self {
             state,
             care,
@@ -159,9 +163,9 @@ impl Health {
             failures: AtomicU32::new(0),
             checking: AtomicBool::new(false),
             known: AtomicBool::new(false),
-            slots: Slots::default(),
+            slots: Slots::new(rules.requests, rules.pending),
         };
-        health.publish(&health.standing());
+        health.publish(&health.standing(), &rules.outliers);
         health
     }
 
@@ -186,24 +190,24 @@ impl Health {
     }
 
     /// The result of a connect check.
-    fn checked(&self, works: bool) {
+    fn checked(&self, works: bool, rules: &OutlierRules) {
         let _gate = lock(&self.care.gate);
         let mut standing = self.standing();
         standing.checked(works, self.care.now());
         self.troubled.store(!works, Relaxed);
-        self.publish(&standing);
+        self.publish(&standing, rules);
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
         lock(&self.standing)
     }
 
-    fn publish(&self, standing: &Standing) {
-        self.state.set_portion(standing.portion(self.care.now(), &self.care.rules));
+    fn publish(&self, standing: &Standing, rules: &OutlierRules) {
+        self.state.set_portion(standing.portion(self.care.now(), rules));
     }
 
-    fn is_failing(&self) -> bool {
-        outlier::is_failing(self.failing.load(Relaxed), &self.care.rules)
+    fn is_failing(&self, rules: &OutlierRules) -> bool {
+        outlier::is_failing(self.failing.load(Relaxed), rules)
     }
 }
 
@@ -224,7 +228,7 @@ impl Served {
             if others() {
                 let mut standing = health.standing();
                 standing.take_down();
-                health.publish(&standing);
+                health.publish(&standing, &self.rules.outliers);
             }
         }
     }
@@ -242,7 +246,7 @@ impl Served {
         }
         health.failures.fetch_add(1, Relaxed);
         let failing = health.failing.fetch_add(1, Relaxed).saturating_add(1);
-        let rules = &health.care.rules;
+        let rules = &self.rules.outliers;
         // Not at every further failure: a route whose targets all fail would come here with every request.
         if rules.failures > 0 && failing.is_multiple_of(rules.failures) {
             self.consider(chosen);
@@ -263,11 +267,12 @@ impl Served {
     fn eject(&self, chosen: Chosen) {
         let route = &self.routes[chosen.route];
         let health = &route.targets[chosen.target].health;
-        if outlier::may_eject(&route.peers(), chosen.target, &health.care.rules) {
+        let rules = &self.rules.outliers;
+        if outlier::may_eject(&route.peers(rules), chosen.target, rules) {
             let turn = {
                 let mut standing = health.standing();
-                let turn = standing.eject(health.care.now(), &health.care.rules);
-                health.publish(&standing);
+                let turn = standing.eject(health.care.now(), rules);
+                health.publish(&standing, rules);
                 turn
             };
             // What is under way there does not count against it once it is back.
@@ -278,25 +283,25 @@ impl Served {
 
     /// Time passes, or targets went: ejections end, slow starts go on. With `compare`, a window is over.
     fn settle(&self, care: &Care, compare: bool) {
-        let now = care.now();
+        let (now, rules) = (care.now(), &self.rules.outliers);
         for (index, route) in self.routes.iter().enumerate() {
             let chosen = |target| Chosen { route: index, target };
-            for (target, turn) in route.pass(now, &care.rules) {
+            for (target, turn) in route.pass(now, rules) {
                 care.note(self, chosen(target), turn);
             }
             if compare && let Some(target) = route.outlier() {
                 self.eject(chosen(target));
             }
             for target in &route.targets {
-                target.health.publish(&target.health.standing());
+                target.health.publish(&target.health.standing(), rules);
             }
         }
     }
 }
 
 impl ServedRoute {
-    fn peers(&self) -> Vec<Peer> {
-        let peer = |health: &Health| Peer { held: health.state.is_down(), failing: health.is_failing() };
+    fn peers(&self, rules: &OutlierRules) -> Vec<Peer> {
+        let peer = |health: &Health| Peer { held: health.state.is_down(), failing: health.is_failing(rules) };
         self.targets.iter().map(|target| peer(&target.health)).collect()
     }
 
@@ -343,8 +348,13 @@ impl Healths {
         Self { care, known: HashMap::new(), budgets: HashMap::new(), pruned: 0 }
     }
 
-    /// The health of each target of a route. One that comes to others starts slowly.
-    pub(crate) fn of(&mut self, targets: &[Target]) -> Vec<Arc<Health>> {
+    /// The rules of a gateway that says this about them.
+    pub(crate) fn rules(&self, care: Option<&TargetCare>) -> Arc<CareRules> {
+        care.map_or_else(|| Arc::clone(&self.care.rules), |care| Arc::new(self.care.rules.with(care)))
+    }
+
+    /// The health of each target of a route, which has these limits from now on. One that comes to others starts slowly.
+    pub(crate) fn of(&mut self, targets: &[Target], rules: &CareRules) -> Vec<Arc<Health>> {
         let key = |target: &Target| Arc::as_ptr(&target.state).addr();
         let others = targets.iter().any(|target| self.known.contains_key(&key(target)));
         let now = self.care.now();
@@ -354,8 +364,10 @@ impl Healths {
                 let entry = self.known.entry(key(target));
                 let health = entry.or_insert_with(|| {
                     let standing = if others { Standing::fresh(now) } else { Standing::default() };
-                    Arc::new(Health::new(Arc::clone(&target.state), Arc::clone(&self.care), standing))
+                    let (state, care) = (Arc::clone(&target.state), Arc::clone(&self.care));
+                    Arc::new(Health::new(state, care, standing, rules))
                 });
+                health.slots.limit(rules.requests, rules.pending);
                 Arc::clone(health)
             })
             .collect()
@@ -431,7 +443,7 @@ async fn check_one(served: Arc<Served>, chosen: Chosen, address: SocketAddr, tim
     match tokio::time::timeout(timeout, dial(address)).await {
         Ok(Err(error)) if is_own_fault(&error) => {}
         connected => {
-            health.checked(matches!(connected, Ok(Ok(_))));
+            health.checked(matches!(connected, Ok(Ok(_))), &served.rules.outliers);
             if health.state.is_down() {
                 // It may have been the last beside some that are only ejected.
                 let _gate = lock(&health.care.gate);

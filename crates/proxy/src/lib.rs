@@ -23,6 +23,7 @@ mod attention;
 mod budget;
 mod buffers;
 mod busy;
+mod care;
 mod connection;
 mod dial;
 mod exchange;
@@ -81,6 +82,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use access_log::AccessLogger;
+use care::CareRules;
 use health::Care;
 use maintenance::{Command, Maintenance};
 use meter::Meters;
@@ -224,7 +226,7 @@ impl Proxy {
                     .map_err(|error| StartError::AccessLog(file, error))
             })
             .transpose()?;
-        let care = Care::new(settings.outliers.clone());
+        let care = Care::new(CareRules::of(&settings));
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             log,

@@ -140,7 +140,7 @@ impl Plan {
     ) -> Result<Busy, Own> {
         let Some(chosen) = self.decision.chosen.as_mut() else { return Err(Own::NO_TARGET) };
         let limits = &worker.shared.settings.limits;
-        if let Some(target) = self.served.target_with_room(*chosen, failed, limits.target_requests) {
+        if let Some(target) = self.served.target_with_room(*chosen, failed) {
             let other = Chosen { target, ..*chosen };
             if let Some(busy) = Busy::try_new(worker, &self.served, other) {
                 *chosen = other;

@@ -183,6 +183,7 @@ mod tests {
             sticky_generation: 0,
             tls: None,
             target_tls: None,
+            target_care: None,
             proxy_protocol: false,
             routes: Vec::new(),
         }

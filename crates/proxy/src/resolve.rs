@@ -215,6 +215,7 @@ mod tests {
             sticky_generation: 0,
             tls: None,
             target_tls: None,
+            target_care: None,
             proxy_protocol: false,
             routes: vec![RouteConfig {
                 path: RoutePath::parse("a").unwrap(),

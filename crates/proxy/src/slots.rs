@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-/// Who waits for room at one target.
-#[derive(Debug, Default)]
+/// Who waits for room at one target, and how much there is.
+#[derive(Debug)]
 pub(crate) struct Slots {
+    /// How many it may have at a time; 0 for no limit.
+    most: AtomicU32,
+    /// How many may wait.
+    queue: AtomicU32,
     waiting: AtomicU32,
     freed: Notify,
 }
@@ -22,19 +26,38 @@ pub(crate) struct Slots {
 pub(crate) struct Full;
 
 impl Slots {
-    /// Takes one of `most` if there is room and nobody waits; 0 is no limit.
-    pub(crate) fn try_take(&self, used: &AtomicU32, most: u32) -> bool {
+    /// For `most` at a time, 0 for no limit, and `queue` that wait.
+    pub(crate) fn new(most: u32, queue: u32) -> Self {
+        Self {
+            most: AtomicU32::new(most),
+            queue: AtomicU32::new(queue),
+            waiting: AtomicU32::new(0),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Other limits from now on: those who wait look again, nobody loses a place.
+    pub(crate) fn limit(&self, most: u32, queue: u32) {
+        self.queue.store(queue, SeqCst);
+        if self.most.swap(most, SeqCst) != most {
+            self.freed.notify_waiters();
+        }
+    }
+
+    /// Takes one if there is room and nobody waits.
+    pub(crate) fn try_take(&self, used: &AtomicU32) -> bool {
+        let most = self.most.load(SeqCst);
         (most == 0 || self.waiting.load(SeqCst) == 0) && take(used, most)
     }
 
-    /// Waits for one of `most`, unless `queue` others do already. A waiter that is dropped leaves its place.
-    pub(crate) async fn wait(&self, used: &AtomicU32, most: u32, queue: u32) -> Result<(), Full> {
-        let _place = Place::new(&self.waiting, queue)?;
+    /// Waits for one, unless too many others do already. A waiter that is dropped leaves its place.
+    pub(crate) async fn wait(&self, used: &AtomicU32) -> Result<(), Full> {
+        let _place = Place::new(&self.waiting, self.queue.load(SeqCst))?;
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // In the queue before looking: what is given back after the look wakes somebody.
             freed.as_mut().enable();
-            if take(used, most) {
+            if take(used, self.most.load(SeqCst)) {
                 return Ok(());
             }
             freed.await;
@@ -88,33 +111,62 @@ mod tests {
 
     #[tokio::test]
     async fn room_then_a_queue_then_no() {
-        let (slots, used) = (Slots::default(), AtomicU32::new(0));
-        assert!(slots.try_take(&used, 2) && slots.try_take(&used, 2));
-        assert!(!slots.try_take(&used, 2));
-        assert_eq!(slots.wait(&used, 2, 0).await, Err(Full));
+        let (slots, used) = (Slots::new(2, 0), AtomicU32::new(0));
+        assert!(slots.try_take(&used) && slots.try_take(&used));
+        assert!(!slots.try_take(&used));
+        assert_eq!(slots.wait(&used).await, Err(Full));
+        slots.limit(2, 1);
         let waits = async {
-            slots.wait(&used, 2, 1).await.unwrap();
-            assert!(!slots.try_take(&used, 2));
+            slots.wait(&used).await.unwrap();
+            assert!(!slots.try_take(&used));
         };
         let gives = async {
             assert_eq!(slots.waiting(), 1);
-            assert_eq!(slots.wait(&used, 2, 1).await, Err(Full), "one place only");
+            assert_eq!(slots.wait(&used).await, Err(Full), "one place only");
             slots.give_back(&used);
         };
         tokio::join!(biased; waits, gives);
         assert_eq!((used.load(SeqCst), slots.waiting()), (2, 0));
         // Without a limit.
-        assert!((0..1000).all(|_| slots.try_take(&used, 0)));
+        slots.limit(0, 0);
+        assert!((0..1000).all(|_| slots.try_take(&used)));
+    }
+
+    #[tokio::test]
+    async fn other_limits_are_in_force_at_once() {
+        let (slots, used) = (Slots::new(1, 9), AtomicU32::new(0));
+        assert!(slots.try_take(&used));
+        let mut waiters: Vec<_> = (0..4).map(|_| Box::pin(slots.wait(&used))).collect();
+        for waiter in &mut waiters {
+            assert_eq!(futures_ready(waiter).await, None);
+        }
+        slots.limit(3, 9);
+        let mut entered = 0;
+        for waiter in &mut waiters {
+            entered += u32::from(futures_ready(waiter).await.is_some());
+        }
+        assert_eq!((entered, used.load(SeqCst)), (2, 3));
+        // Fewer than there are: they end in peace, and the next comes in when there is room again.
+        slots.limit(1, 0);
+        assert_eq!(slots.wait(&used).await, Err(Full));
+        let left = waiters.split_off(2);
+        for mut waiter in left {
+            assert_eq!(futures_ready(&mut waiter).await, None, "of those that were there before");
+            slots.limit(0, 0);
+            assert_eq!(futures_ready(&mut waiter).await, Some(Ok(())));
+            slots.limit(1, 0);
+        }
+        assert_eq!(used.load(SeqCst), 5);
     }
 
     #[tokio::test]
     async fn who_came_later_does_not_overtake_and_who_leaves_makes_room() {
-        let (slots, used) = (Slots::default(), AtomicU32::new(1));
-        let mut first = Box::pin(slots.wait(&used, 1, 9));
-        let mut second = Box::pin(slots.wait(&used, 1, 9));
+        let (slots, used) = (Slots::new(1, 9), AtomicU32::new(1));
+        let mut first = Box::pin(slots.wait(&used));
+        let mut second = Box::pin(slots.wait(&used));
         assert!(futures_ready(&mut first).await.is_none() && futures_ready(&mut second).await.is_none());
         slots.give_back(&used);
-        assert!(!slots.try_take(&used, 1), "two others came before");
+        assert!(!slots.try_take(&used), "two others came before");
         drop(first);
         // The first was woken and left: its turn goes on to the second.
         assert_eq!(futures_ready(&mut second).await, Some(Ok(())));
@@ -135,7 +187,8 @@ mod tests {
     #[test]
     fn threads() {
         const MOST: u32 = 3;
-        let shared = Arc::new((Slots::default(), AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)));
+        let shared =
+            Arc::new((Slots::new(MOST, 1000), AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0)));
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let shared = Arc::clone(&shared);
@@ -145,8 +198,8 @@ mod tests {
                     let client = async || {
                         for _ in 0..250 {
                             let (slots, used, inside, done) = &*shared;
-                            if !slots.try_take(used, MOST) {
-                                slots.wait(used, MOST, 1000).await.unwrap();
+                            if !slots.try_take(used) {
+                                slots.wait(used).await.unwrap();
                             }
                             assert!(inside.fetch_add(1, SeqCst) < MOST);
                             tokio::task::yield_now().await;

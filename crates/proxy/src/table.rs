@@ -14,6 +14,7 @@ use routing::decide::{Chosen, Reason};
 use routing::table::{Gateway, RoutingTable, Target};
 
 use crate::budget::RetryBudget;
+use crate::care::CareRules;
 use crate::connection::Client;
 use crate::health::{Health, Healths};
 use crate::meter::{Meter, Meters};
@@ -37,6 +38,8 @@ pub(crate) struct Served {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) meter: Meter,
     pub(crate) budget: Arc<RetryBudget>,
+    /// How its targets are looked after.
+    pub(crate) rules: Arc<CareRules>,
     pub(crate) routes: Vec<ServedRoute>,
     /// What clients that come with TLS are shown.
     pub(crate) tls: Option<Arc<Terminator>>,
@@ -124,6 +127,7 @@ impl Table {
 impl Served {
     fn new(gateway: Arc<Gateway>, meters: &Meters, healths: &mut Healths, certificates: &Keeper) -> Self {
         let name = gateway.config.name.clone();
+        let rules = healths.rules(gateway.config.target_care.as_ref());
         let routes = gateway
             .routes
             .iter()
@@ -133,7 +137,7 @@ impl Served {
                 targets: route
                     .targets
                     .iter()
-                    .zip(healths.of(&route.targets))
+                    .zip(healths.of(&route.targets, &rules))
                     .map(|(target, health)| ServedTarget {
                         meter: meters.target(&name, &config.path, &target.config),
                         address: socket(&target.config.address),
@@ -146,7 +150,7 @@ impl Served {
             .collect();
         let meter = meters.gateway(&name, gateway.config.protocol);
         let tls = certificates.terminator(&name);
-        Self { meter, budget: healths.budget(&name), gateway, routes, tls }
+        Self { meter, budget: healths.budget(&name), rules, gateway, routes, tls }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -162,9 +166,9 @@ impl Served {
         &self.gateway.routes[chosen.route].targets[chosen.target]
     }
 
-    /// Another target of the route that serves, did not fail for this request and has room; of several the one with the most. `most`:
-    /// how many requests each may have.
-    pub(crate) fn target_with_room(&self, chosen: Chosen, failed: &[usize], most: u32) -> Option<usize> {
+    /// Another target of the route that serves, did not fail for this request and has room; of several the one with the most.
+    pub(crate) fn target_with_room(&self, chosen: Chosen, failed: &[usize]) -> Option<usize> {
+        let most = self.rules.requests;
         let targets = self.gateway.routes[chosen.route].targets.iter().enumerate();
         let used = |target: &Target| target.state.in_flight.load(Relaxed);
         targets

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::condition::Condition;
-use model::gateway::{Balance, Sticky, TargetTls, Tls};
+use model::gateway::{Balance, Sticky, TargetCare, TargetTls, Tls};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 pub use model::port::TargetProtocol;
@@ -44,6 +44,9 @@ pub struct GatewayConfig {
     /// Whom to trust where targets are reached with TLS; the authorities of the system without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_tls: Option<TargetTls>,
+    /// How targets are looked after, where that is not left to the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_care: Option<TargetCare>,
     /// Connections to the port begin with a header of the PROXY protocol.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy_protocol: bool,

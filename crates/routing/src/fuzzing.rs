@@ -113,6 +113,7 @@ fn takes_condition(
         sticky_generation: 0,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         routes: vec![route("a", 10_000, None), route("b", 0, Some(condition))],
     };

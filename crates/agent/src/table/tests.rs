@@ -1,4 +1,4 @@
-use model::gateway::Balance;
+use model::gateway::{Balance, Period, TargetCare};
 use model::name::RoutePath;
 use model::port::Protocol;
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ pub(crate) fn gateway(name: &str, weight: u16) -> Arc<GatewayConfig> {
         sticky_generation: 0,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         routes: vec![RouteConfig {
             path: RoutePath::parse("(1.0)").unwrap(),
@@ -91,6 +92,32 @@ fn a_change_on_another_table_is_noticed() {
         ..part(1)
     };
     assert!(matches!(assembler.take(named, &Table::default()), Err(TableError::Name { .. })));
+}
+
+/// How targets are looked after travels with the rest of the gateway and is on the disk; a section that only a later version knows is kept
+/// and ignored.
+#[test]
+fn care_travels_and_what_comes_later_is_ignored() {
+    let care = TargetCare { requests: Some(7), slow_start: Period::parse("30s"), ..TargetCare::default() };
+    let mut careful = (*gateway("a", 1)).clone();
+    careful.target_care = Some(care.clone());
+    let gateways = [(careful.name.clone(), Arc::new(careful))].into_iter().collect();
+    let mut sent = Encoded::new(&RoutingConfig { revision: 1, gateways }, &Encoded::default());
+    let name = GatewayName::parse("a").unwrap();
+    let piece = sent.gateways.get_mut(&name).unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&piece.json).unwrap();
+    assert_eq!(json["target_care"], serde_json::json!({"requests": 7, "slow_start": "30s"}));
+    json["of_a_later_version"] = serde_json::json!({"requests": 9});
+    piece.json = Bytes::from(json.to_string());
+    piece.digest = Sha256::digest(&piece.json).into();
+    sent.digest = digest(sent.gateways.iter().map(|(name, piece)| (name, &piece.digest)));
+    let table = put(sent.parts(None), &Table::default()).unwrap();
+    assert!(table.problems.is_empty(), "{:?}", table.problems);
+    let kept: Vec<(String, Bytes)> =
+        table.gateways().map(|(name, json)| (name.to_string(), json.clone())).collect();
+    let read = Table::read(1, kept.iter().map(|(name, json)| (name.as_str(), json.clone()))).unwrap();
+    assert_eq!(read.digest, table.digest);
+    assert_eq!(read.config.gateways[&name].target_care, Some(care));
 }
 
 /// A gateway that an older agent cannot read stays as it was there, and is a problem that people see.

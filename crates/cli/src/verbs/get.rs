@@ -133,6 +133,25 @@ fn held(status: &Value, gateway: &str) -> Vec<String> {
     of_gateway.filter_map(line).collect()
 }
 
+/// How the targets of a gateway are looked after.
+fn care(document: &Value) -> String {
+    let given: Vec<String> = document
+        .get("target_care")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| format!("{name} {}", text(&document["target_care"], name)))
+        .collect();
+    let all = ["eject_after", "ejection_time", "most_ejected", "slow_start", "requests", "pending"];
+    match given.len() {
+        0 => "as the settings of the proxy say".into(),
+        some if some < all.len() => {
+            format!("{}; the rest as the settings of the proxy say", given.join(", "))
+        }
+        _ => given.join(", "),
+    }
+}
+
 fn has_targets(route: &Value) -> bool {
     route.get("targets").and_then(Value::as_array).is_some_and(|targets| !targets.is_empty())
 }
@@ -157,6 +176,7 @@ pub(super) async fn describe(client: &Client, kind: &'static str, name: &str) ->
     for host in document.get("virtual_hosts").and_then(Value::as_array).into_iter().flatten() {
         lines.push(format!("Host:      {}", host.as_str().unwrap_or_default()));
     }
+    lines.push(format!("Care:      {}", care(&document)));
     lines.push(String::new());
     let mut grid = Grid::new(&["ROUTE", "WEIGHT", "CONDITION", "STRENGTH", "TARGETS"]).numbers(&[1, 3]);
     for (path, route) in document.get("routes").and_then(Value::as_object).into_iter().flatten() {

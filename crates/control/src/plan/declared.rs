@@ -31,6 +31,7 @@ pub(super) fn edited(base: &GatewaySpec, given: &GatewaySpec, declared: &Gateway
         service: pick(&base.service, &given.service, &declared.service),
         tls: pick(&base.tls, &given.tls, &declared.tls),
         target_tls: pick(&base.target_tls, &given.target_tls, &declared.target_tls),
+        target_care: pick(&base.target_care, &given.target_care, &declared.target_care),
         proxy_protocol: pick(&base.proxy_protocol, &given.proxy_protocol, &declared.proxy_protocol),
     }
 }
@@ -157,6 +158,7 @@ pub(super) fn kept(previous: &Gateway, given: GatewaySpec) -> GatewaySpec {
         service: declared.service.clone(),
         tls: given.tls,
         target_tls: given.target_tls,
+        target_care: given.target_care,
         proxy_protocol: given.proxy_protocol,
     }
 }

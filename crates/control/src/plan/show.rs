@@ -28,6 +28,7 @@ pub fn view(name: &GatewayName, gateway: &Gateway, rules: &Rules) -> GatewayView
         virtual_hosts: live.hosts.clone(),
         tls: declared.tls.clone(),
         target_tls: declared.target_tls.clone(),
+        target_care: declared.target_care.clone(),
         proxy_protocol: declared.proxy_protocol,
         selector: declared.selector.clone(),
         routes: live.routes.iter().map(|route| (route.path.clone(), route_view(route, gateway))).collect(),
@@ -126,6 +127,7 @@ pub fn config(name: &GatewayName, gateway: &Gateway) -> GatewayConfig {
         sticky_generation: live.sticky_generation,
         tls: gateway.declared.tls.clone(),
         target_tls: gateway.declared.target_tls.clone(),
+        target_care: gateway.declared.target_care.clone(),
         proxy_protocol: gateway.declared.proxy_protocol,
         routes: routes.collect(),
     }

@@ -218,6 +218,7 @@ fn spec() -> Value {
                     ],
                 ),
             ),
+            ("target_care", super::care::target_care()),
             (
                 "proxy_protocol",
                 boolean(
@@ -237,6 +238,7 @@ fn spec() -> Value {
          !self.port.lowerAscii().endsWith('/tcp')",
         "Sticky sessions are not allowed for TCP port, remove 'sticky' or use an http port.",
     );
+    let spec = super::care::not_for_tcp(spec);
     rule(
         spec,
         "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)",

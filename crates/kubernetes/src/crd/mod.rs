@@ -2,6 +2,7 @@
 //!
 //! `deploy/crds/*.yaml` holds the same as text; a test says when it is stale, and with `VAMP_UPDATE=1` writes it.
 
+mod care;
 mod gateways;
 mod records;
 mod schema;

@@ -17,6 +17,13 @@ pub(super) fn integer(description: &str) -> Value {
     json!({"type": "integer", "format": "int64", "description": description})
 }
 
+/// The same number, from and to.
+pub(super) fn from_to(mut schema: Value, least: u32, most: u32) -> Value {
+    schema["minimum"] = least.into();
+    schema["maximum"] = most.into();
+    schema
+}
+
 /// Yes or no.
 pub(super) fn boolean(description: &str) -> Value {
     json!({"type": "boolean", "description": description})

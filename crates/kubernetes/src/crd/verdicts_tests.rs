@@ -111,6 +111,44 @@ fn cases() -> Vec<(&'static str, Value, Option<Value>)> {
         new("metadata", json!({"metadata": {"team": "one", "deep": {"er": [1, 2.5, null]}}})),
         new("tls from a Secret", json!({"tls": {"secret": "shop-tls", "redirect": true}})),
         new("tls to targets", json!({"target_tls": {}})),
+        new("care: nothing", json!({"target_care": {}})),
+        new(
+            "care: all of it",
+            json!({"target_care": {"eject_after": 3, "ejection_time": "10s", "most_ejected": "33.5%", "slow_start": "1m", "requests": 100, "pending": 20}}),
+        ),
+        new(
+            "care: the least",
+            json!({"target_care": {"eject_after": 0, "ejection_time": "1ms", "most_ejected": "0%", "slow_start": "0s"}}),
+        ),
+        new(
+            "care: the most",
+            json!({"target_care": {"eject_after": 1_000_000, "ejection_time": "86400000ms", "most_ejected": "100.00%", "slow_start": "24h", "requests": 1_000_000, "pending": 1_000_000}}),
+        ),
+        new("care: a negative number", json!({"target_care": {"requests": -1}})),
+        new("care: a number too large", json!({"target_care": {"pending": 1_000_001}})),
+        new("care: a fraction", json!({"target_care": {"eject_after": 1.5}})),
+        new("care: a number as text", json!({"target_care": {"eject_after": "3"}})),
+        new("care: no time at all", json!({"target_care": {"ejection_time": "0s"}})),
+        new("care: a time without a unit", json!({"target_care": {"ejection_time": "30"}})),
+        new("care: a time that is a number", json!({"target_care": {"ejection_time": 30}})),
+        new("care: a bare 0 as text", json!({"target_care": {"slow_start": "0"}})),
+        new("care: a bare 0", json!({"target_care": {"slow_start": 0}})),
+        new("care: a time too long", json!({"target_care": {"slow_start": "1441m"}})),
+        new("care: a time of days", json!({"target_care": {"ejection_time": "1d"}})),
+        new("care: a time of a fraction", json!({"target_care": {"ejection_time": "1.5s"}})),
+        new("care: a share with blanks", json!({"target_care": {"most_ejected": " 50 % "}})),
+        new("care: a share too large", json!({"target_care": {"most_ejected": "100.01%"}})),
+        new("care: a share with three decimals", json!({"target_care": {"most_ejected": "1.005%"}})),
+        new("care: a share without the sign", json!({"target_care": {"most_ejected": "50"}})),
+        new(
+            "care: of a tcp port",
+            json!({"port": "9070/tcp", "target_care": {"requests": 5, "pending": 0, "slow_start": "5s"}}),
+        ),
+        new("care: failures of a tcp port", json!({"port": "9070/TCP", "target_care": {"eject_after": 5}})),
+        new(
+            "care: shares of a tcp port",
+            json!({"port": "9070/tcp", "target_care": {"most_ejected": "5%", "requests": 5}}),
+        ),
         new("an address given", json!({"service": {"host": "10.0.0.1", "port": 9070}})),
         new("what the API shows", json!({"lookup_name": "a1b2", "internal": false, "deployed": true})),
         new(
@@ -249,7 +287,13 @@ fn verdicts_agree_with_the_api() {
 /// Refused by Vamp's API for what a schema cannot say; the condition `Accepted` tells it.
 const ONLY_OURS: &[&str] = &["port: five digits too large"];
 /// Refused by the cluster only: types and sizes are stricter there.
-const ONLY_THEIRS: &[&str] = &["a name that is a number", "a name that is too long", "sticky: null"];
+const ONLY_THEIRS: &[&str] = &[
+    "a name that is a number",
+    "care: a number as text",
+    "care: a bare 0",
+    "a name that is too long",
+    "sticky: null",
+];
 
 /// Vamp's own verdict.
 fn ours(spec: &Value) -> Result<(), String> {

@@ -37,6 +37,7 @@ impl GatewaySpec {
                 "service" => self.service.clone_from(&other.service),
                 "tls" => self.tls.clone_from(&other.tls),
                 "target_tls" => self.target_tls.clone_from(&other.target_tls),
+                "target_care" => self.target_care.clone_from(&other.target_care),
                 "proxy_protocol" => self.proxy_protocol = other.proxy_protocol,
                 _ => {}
             }
@@ -106,6 +107,9 @@ impl GatewaySpec {
         }
         if let Some(tls) = &self.target_tls {
             add("target_tls", tls.to_json());
+        }
+        if let Some(care) = &self.target_care {
+            add("target_care", care.to_json());
         }
         if self.proxy_protocol {
             add("proxy_protocol", true.into());
@@ -203,6 +207,7 @@ mod tests {
             "target_tls: {}",
             "target_tls: {ca_file: /etc/ca.crt, server_name: shop.internal}\nproxy_protocol: true",
             "target_tls: {insecure_skip_verification: true}",
+            "target_care: {eject_after: 0, ejection_time: 90s, most_ejected: 33.5%, slow_start: 0s, requests: 100, pending: 0}",
             "tls: {certificates: [{certificate: /a.crt, key: /a.key}, {secret: b.example}], minimum_version: 1.3}",
             "routes: {b: {weight: 90%}, a: {weight: 10%, condition: has header x, condition_strength: 5%, balance: uri}}",
             "routes: {a: {rewrites: [{path: '/v2%[path] if path_beg /api'}], metadata: {k: v}, selector: label(a)(b)}}",

@@ -12,6 +12,7 @@
 //! ```
 
 mod balance;
+mod care;
 mod host;
 mod mirror;
 mod read;
@@ -38,6 +39,7 @@ use crate::port::{Port, TargetProtocol};
 use crate::rewrite::Rewrite;
 use crate::selector::Selector;
 
+pub use crate::gateway::care::{Period, TargetCare};
 pub use crate::gateway::host::{External, HostFormats, automatic_host, external, host_name};
 pub use crate::gateway::mirror::Mirror;
 pub(crate) use crate::gateway::read::{only, refuse_import};
@@ -133,6 +135,8 @@ pub struct GatewayDocument {
     pub tls: Option<Tls>,
     /// TLS to targets.
     pub target_tls: Option<TargetTls>,
+    /// How targets are looked after, where that is not left to the proxy.
+    pub target_care: Option<TargetCare>,
     /// Clients of its own port come through a load balancer that says who they are (PROXY protocol).
     pub proxy_protocol: bool,
 }
@@ -220,6 +224,9 @@ pub struct GatewaySpec {
     /// TLS to targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_tls: Option<TargetTls>,
+    /// How targets are looked after, where that is not left to the proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_care: Option<TargetCare>,
     /// Clients of its own port come through a load balancer that says who they are (PROXY protocol).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy_protocol: bool,
@@ -288,6 +295,8 @@ pub struct GatewayView {
     pub tls: Option<Tls>,
     /// TLS to targets.
     pub target_tls: Option<TargetTls>,
+    /// How targets are looked after, where that is not left to the proxy.
+    pub target_care: Option<TargetCare>,
     /// PROXY protocol on its own port.
     pub proxy_protocol: bool,
     /// Selector as written.

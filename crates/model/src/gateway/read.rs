@@ -1,6 +1,7 @@
 //! Reading gateway documents (spec: gateways 1.1, 3, 5): every short form, everything that is wrong at once.
 
 use crate::fields::{Fields, text, wrong_type};
+use crate::gateway::care::read_target_care;
 use crate::gateway::read_route::{self, read_selector};
 use crate::gateway::tls::{read_flag, read_target_tls, read_tls};
 use crate::gateway::{GatewayDocument, ServiceAddress, Sticky, host_name};
@@ -71,6 +72,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<GatewayDocument> {
     let service = read_service(&mut fields, problems);
     let tls = read_tls(&mut fields, protocol, problems);
     let target_tls = read_target_tls(&mut fields, problems);
+    let target_care = read_target_care(&mut fields, protocol, problems);
     let proxy_protocol = read_flag(&mut fields, "proxy_protocol", problems);
     let routes = match fields.take("routes") {
         Some(node) => read_route::read_routes(node, protocol, name_text.unwrap_or_default(), problems),
@@ -89,6 +91,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<GatewayDocument> {
         service,
         tls,
         target_tls,
+        target_care,
         proxy_protocol,
     })
 }

@@ -63,6 +63,7 @@ impl GatewayDocument {
             service: self.service,
             tls: self.tls,
             target_tls: self.target_tls,
+            target_care: self.target_care,
             proxy_protocol: self.proxy_protocol,
         })
     }

@@ -38,6 +38,9 @@ impl GatewayView {
             if let Some(tls) = &self.target_tls {
                 view.insert("target_tls".into(), tls.to_json());
             }
+            if let Some(care) = &self.target_care {
+                view.insert("target_care".into(), care.to_json());
+            }
             if let Some(protocol) = self.target_protocol {
                 view.insert("target_protocol".into(), json!(protocol));
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use model::gateway::TargetCare;
 use proxy::{OutlierRules, TargetCondition};
+use routing::config::GatewayConfig;
 use testkit::eventually;
 use testkit::target::{Target, answer_all, connect, refused};
 use tokio::sync::Semaphore;
@@ -194,6 +196,106 @@ async fn every_other_answer_is_bad() {
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", bench.proxy.targets());
         client.ask(&get("shop", "/")).await.unwrap();
     }
+}
+
+/// The proxy would eject after five failures and sets no limit; one gateway says otherwise, the other one does not.
+#[tokio::test]
+async fn a_gateway_can_say_how_its_targets_are_looked_after() {
+    let bench = quick(|rules| rules.ejection_time = Duration::from_secs(3600));
+    let good = Target::named("good").await.unwrap();
+    let (bad, well) = moody().await;
+    let targets = [bad.address(), good.address()];
+    let usual = |name: &str| gateway(name, vec![route("a", 100, &targets)]);
+    let care = |care: TargetCare, name: &str| GatewayConfig { target_care: Some(care), ..usual(name) };
+    let careful = TargetCare { eject_after: Some(2), ..TargetCare::default() };
+    bench.apply(vec![care(careful.clone(), "careful"), usual("usual")]).await;
+    let ejected = |name: &str| {
+        let targets = bench.proxy.targets();
+        targets.iter().any(|t| t.gateway.as_str() == name && t.condition == TargetCondition::Ejected)
+    };
+    for name in ["careful", "usual"] {
+        for _ in 0..4 {
+            bench.connect().await.ask(&get(name, "/")).await.unwrap();
+        }
+    }
+    assert!(eventually(|| ejected("careful")).await, "after two failures");
+    assert!(!ejected("usual"), "which was not enough there");
+    // The same targets under other rules, live.
+    let patient = TargetCare { eject_after: Some(0), ..TargetCare::default() };
+    bench.apply(vec![care(careful, "usual"), care(patient, "patient")]).await;
+    for _ in 0..20 {
+        bench.connect().await.ask(&get("patient", "/")).await.unwrap();
+        bench.connect().await.ask(&get("usual", "/")).await.unwrap();
+    }
+    assert!(eventually(|| ejected("usual")).await);
+    assert!(!ejected("patient"), "never");
+    well.store(true, SeqCst);
+}
+
+#[tokio::test]
+async fn a_gateway_can_bound_what_its_targets_get_at_a_time() {
+    let bench = Bench::new();
+    let (target, gate) = slow().await;
+    let usual = gateway("usual", vec![route("a", 100, &[target.address()])]);
+    let bounded = TargetCare { requests: Some(1), pending: Some(0), ..TargetCare::default() };
+    let bounded = GatewayConfig {
+        target_care: Some(bounded),
+        ..gateway("bounded", vec![route("a", 100, &[target.address()])])
+    };
+    bench.apply(vec![usual, bounded]).await;
+    let mut first = bench.connect().await;
+    first.send(get("bounded", "/").as_bytes()).await.unwrap();
+    assert!(eventually(|| target.count() == 1).await);
+    let refused = bench.connect().await.ask(&get("bounded", "/")).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.field("vamp-proxy-error").as_deref(), Some("overload"));
+    let mut others = Vec::new();
+    for number in 2..5 {
+        let mut client = bench.connect().await;
+        client.send(get("usual", "/").as_bytes()).await.unwrap();
+        assert!(eventually(|| target.count() == number).await, "no limit there");
+        others.push(client);
+    }
+    gate.add_permits(10);
+    assert_eq!(first.read_response().await.unwrap().status(), 200);
+}
+
+/// Limits change while requests wait: who waits goes on under the new ones, and no connection notices.
+#[tokio::test]
+async fn a_limit_that_is_raised_lets_in_who_waits() {
+    let bench = Bench::new();
+    let (target, gate) = slow().await;
+    let bounded = |requests| {
+        let care = TargetCare { requests: Some(requests), ..TargetCare::default() };
+        GatewayConfig {
+            target_care: Some(care),
+            ..gateway("shop", vec![route("a", 100, &[target.address()])])
+        }
+    };
+    bench.apply(vec![bounded(1)]).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = bench.connect().await;
+        client.send(get("shop", "/").as_bytes()).await.unwrap();
+        clients.push(client);
+    }
+    let pending = || bench.proxy.targets()[0].pending;
+    assert!(eventually(|| pending() == 3).await, "{:?}", bench.proxy.targets());
+    assert_eq!(target.count(), 1);
+    bench.apply(vec![bounded(3)]).await;
+    assert!(eventually(|| target.count() == 3 && pending() == 1).await, "{:?}", bench.proxy.targets());
+    bench.apply(vec![bounded(1)]).await;
+    gate.add_permits(1);
+    // Two are still there, and one is allowed.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((target.count(), pending()), (3, 1));
+    gate.add_permits(100);
+    for client in &mut clients {
+        assert_eq!(client.read_response().await.unwrap().status(), 200);
+        // The connection is as good as before.
+        assert_eq!(client.ask(&get("shop", "/")).await.unwrap().status(), 200);
+    }
+    assert_eq!(target.count(), 8);
 }
 
 #[tokio::test]

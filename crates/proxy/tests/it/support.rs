@@ -84,6 +84,7 @@ pub(crate) fn gateway(name: &str, routes: Vec<RouteConfig>) -> GatewayConfig {
         sticky_generation: 0,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         routes,
     }

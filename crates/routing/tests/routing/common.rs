@@ -111,6 +111,7 @@ pub(crate) fn shop(routes: impl IntoIterator<Item = RouteConfig>) -> GatewayConf
         sticky_generation: 0,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         routes: routes.into_iter().collect(),
     }

@@ -73,6 +73,7 @@ async fn the_examples_of_gateways_are_accepted() {
     .await;
     check("gateways", example("Shared parts", 1)).await;
     check("gateways", example("TLS", 0)).await;
+    check("gateways", format!("name: x\n{}", example("Targets that fail", 0))).await;
     // Of the two ways to trust a target a document has one.
     let lines = example("TLS", 1);
     for left_out in ["ca_file", "insecure_skip_verification"] {

@@ -1,6 +1,7 @@
 //! Tables over the sentences of spec gateways 1-7, 13, 15, 16, and properties of reading, writing and storing.
 
 mod accepted;
+mod care;
 mod hosts;
 mod properties;
 mod refused;

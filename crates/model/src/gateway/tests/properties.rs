@@ -134,6 +134,23 @@ fn target_tls() -> impl Strategy<Value = Option<TargetTls>> {
     prop::option::of(tls)
 }
 
+fn target_care() -> impl Strategy<Value = Option<TargetCare>> {
+    let number = || prop::option::of(select(vec![0, 1, 1_000_000]));
+    let time = || prop::option::of(select(vec!["1ms", "30s", "24h"]).prop_map(|t| Period::parse(t).unwrap()));
+    let share = prop::option::of((0..=10_000_u16).prop_map(|h| Percent::from_hundredths(h).unwrap()));
+    let care = (number(), time(), share, time(), number(), number()).prop_map(
+        |(eject_after, ejection_time, most_ejected, slow_start, requests, pending)| TargetCare {
+            eject_after,
+            ejection_time,
+            most_ejected,
+            slow_start,
+            requests,
+            pending,
+        },
+    );
+    prop::option::of(care).prop_map(|care| care.filter(|care| *care != TargetCare::default()))
+}
+
 fn spec() -> impl Strategy<Value = GatewaySpec> {
     let port = prop::option::of(select(vec!["9070", "9070/http", "0", "0/http"]))
         .prop_map(|p| p.map(|p| Port::parse(p).unwrap()));
@@ -153,7 +170,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
         sticky,
         hosts,
         service,
-        (tls(), target_tls(), any::<bool>(), spoken),
+        (tls(), target_tls(), target_care(), any::<bool>(), spoken),
     )
         .prop_map(
             |(
@@ -165,7 +182,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
                 sticky,
                 virtual_hosts,
                 service,
-                (tls, target_tls, proxy_protocol, target_protocol),
+                (tls, target_tls, target_care, proxy_protocol, target_protocol),
             )| GatewaySpec {
                 name,
                 metadata,
@@ -178,6 +195,7 @@ fn spec() -> impl Strategy<Value = GatewaySpec> {
                 service,
                 tls,
                 target_tls,
+                target_care,
                 proxy_protocol,
             },
         )
@@ -210,6 +228,7 @@ fn view(spec: &GatewaySpec) -> GatewayView {
         virtual_hosts: spec.virtual_hosts.clone(),
         tls: spec.tls.clone(),
         target_tls: spec.target_tls.clone(),
+        target_care: spec.target_care.clone(),
         proxy_protocol: spec.proxy_protocol,
         selector: spec.selector.clone(),
         routes: routes.collect(),
@@ -235,6 +254,7 @@ proptest! {
             prop_assert_eq!(&back.selector, &view.selector);
             prop_assert_eq!(&back.tls, &view.tls);
             prop_assert_eq!(&back.target_tls, &view.target_tls);
+            prop_assert_eq!(&back.target_care, &view.target_care);
             prop_assert_eq!(back.proxy_protocol, view.proxy_protocol);
             prop_assert_eq!(back.routes.len(), view.routes.len());
             for ((path, route), (shown_path, shown)) in back.routes.iter().zip(&view.routes) {

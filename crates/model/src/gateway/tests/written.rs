@@ -32,6 +32,7 @@ fn view() -> GatewayView {
         virtual_hosts: vec!["front.vamp".into()],
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
         selector: None,
         routes: vec![
@@ -88,6 +89,7 @@ fn stored_form() {
         service: None,
         tls: None,
         target_tls: None,
+        target_care: None,
         proxy_protocol: false,
     };
     assert_eq!(spec.to_stored().to_string(), r#"{"format":1,"gateway":{"name":"g"}}"#);
