@@ -1,10 +1,11 @@
-//! Helpers for tests: connections that speak byte by byte, fake targets on loopback, a fake Kubernetes API server, namespaces of a
-//! real one, and what every store has to do.
+//! Helpers for tests: connections that speak byte by byte, fake targets on loopback, ports, a fake Kubernetes API server, namespaces of
+//! a real one, and what every store has to do.
 
 pub mod cluster;
 #[allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 pub mod conformance;
 pub mod kube;
+pub mod ports;
 pub mod target;
 #[allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 pub mod tls;

@@ -144,7 +144,8 @@ pub async fn answer_all(mut wire: Wire, seen: Arc<Seen>, name: String) -> io::Re
 
 /// An address of loopback on which nobody listens, for the moment.
 pub async fn refused() -> io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0").await?.local_addr()
+    // Everybody else is on 127.0.0.1, so that nobody gets this port in the meantime.
+    TcpListener::bind("127.0.84.1:0").await?.local_addr()
 }
 
 /// A connection to an address.

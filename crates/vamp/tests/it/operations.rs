@@ -12,8 +12,8 @@ use crate::target::Target;
 async fn a_port_that_is_taken_is_told_and_served_once_it_is_free() {
     let vamp = Vamp::start().await;
     let target = Target::start("a").await;
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = testkit::ports::free();
+    let taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     vamp.gateway(&format!("name: front\nport: {port}\nroutes: {{\"[{}]\": {{}}}}", target.address)).await;
     let problems = vamp.get("/status").await.body["problems"].to_string();
     assert!(problems.contains("front") && problems.contains(&port.to_string()), "{problems}");

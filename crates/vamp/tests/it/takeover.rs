@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +29,7 @@ struct Place {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    ([127, 0, 0, 1], testkit::ports::free()).into()
 }
 
 impl Place {
@@ -79,11 +79,13 @@ impl Place {
 
     /// A gateway on a port of its own, which has a target when this returns.
     async fn shop(&self) -> u16 {
-        let port = free_address().port();
+        let port = testkit::ports::free();
         let text =
             format!("name: shop\nport: {port}\nselector: label(app)(shop)\nvirtual_hosts: [shop.test]\n");
-        let (status, body) =
-            self.call(reqwest::Method::POST, "/api/v1/gateways?wait=applied", &text).await.unwrap();
+        let (status, body) = self
+            .call(reqwest::Method::POST, "/api/v1/gateways?wait=applied&timeout=60s", &text)
+            .await
+            .unwrap();
         assert_eq!(status, 202, "{body}");
         let url = format!("http://127.0.0.1:{port}/");
         eventually("a target", || async {
@@ -198,8 +200,10 @@ async fn an_upgrade_refuses_nobody_and_loses_nothing() {
         let text = format!(
             "name: shop\nport: {port}\nselector: label(app)(shop)\nvirtual_hosts: [shop.test]\nmetadata: {{round: {round}}}\n"
         );
-        let (status, body) =
-            place.call(reqwest::Method::PUT, "/api/v1/gateways/shop?wait=applied", &text).await.unwrap();
+        let (status, body) = place
+            .call(reqwest::Method::PUT, "/api/v1/gateways/shop?wait=applied&timeout=60s", &text)
+            .await
+            .unwrap();
         assert_eq!(status, 202, "{body}");
         let (_, shop) = place.get("/api/v1/gateways/shop").await.unwrap();
         assert_eq!(shop["metadata"], json!({"round": round}));
@@ -247,7 +251,7 @@ async fn a_process_that_fails_to_follow_changes_nothing() {
     drop(stream);
     eventually("the first to have its state again", || async {
         let text = format!("name: shop\nport: {port}\nselector: label(app)(shop)\nvirtual_hosts: [shop.test]\nmetadata: {{again: true}}\n");
-        let answer = place.call(reqwest::Method::PUT, "/api/v1/gateways/shop?wait=applied", &text).await;
+        let answer = place.call(reqwest::Method::PUT, "/api/v1/gateways/shop?wait=applied&timeout=60s", &text).await;
         answer.is_ok_and(|(status, _)| status == 202).then_some(())
     })
     .await;
