@@ -55,8 +55,8 @@ impl World {
         Self { folder, control, telemetry: Telemetry::new(1), _platform: platform, network }
     }
 
-    /// A controller on a free port. It ends as if it were killed when `closing` is.
-    async fn controller(&self, at: Option<SocketAddr>) -> (SocketAddr, CancellationToken) {
+    /// A controller on a free port, or where one was before.
+    async fn controller(&self, at: Option<SocketAddr>) -> (SocketAddr, Controller) {
         let tokens = SharedTokens::read(&self.folder.path().join("token")).unwrap();
         let settings = ServerSettings {
             lease: Lease {
@@ -72,15 +72,12 @@ impl World {
         let authority = agent::folder::open(&self.folder.path().join("ca"), Timestamp::now()).unwrap();
         let issued = authority.issue(&[agent::SERVER_NAME.into()], Timestamp::now()).unwrap();
         let certificate = ServerCertificate::from_pem(&issued.certificate, &issued.key).unwrap();
-        let listener = match at {
-            Some(at) => TcpListener::bind(at).await.unwrap(),
-            None => TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        };
-        let address = listener.local_addr().unwrap();
+        let address = at.unwrap_or_else(|| ([127, 0, 0, 1], testkit::ports::free()).into());
+        let listener = TcpListener::bind(address).await.unwrap();
         let closing = CancellationToken::new();
         let closed = closing.clone();
-        tokio::spawn(async move { server.serve(listener, certificate, closed).await.unwrap() });
-        (address, closing)
+        let serving = tokio::spawn(async move { server.serve(listener, certificate, closed).await.unwrap() });
+        (address, Controller { closing, serving })
     }
 
     fn agent(&self, number: u8, controller: SocketAddr) -> Agent {
@@ -145,6 +142,19 @@ impl World {
         .await;
         let receipt = self.control.applied(revision, PATIENCE).await.unwrap();
         assert_eq!((receipt.applied, receipt.total), (agents, agents));
+    }
+}
+
+struct Controller {
+    closing: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Controller {
+    /// Ends as if it were killed. It listens no more when this returns, and says nothing to anybody.
+    async fn end(self) {
+        self.closing.cancel();
+        self.serving.await.unwrap();
     }
 }
 
@@ -235,7 +245,7 @@ impl Drop for Agent {
 async fn three_agents_follow_a_controller() {
     let world = World::new().await;
     let (old, new) = (Target::start("old").await, Target::start("new").await);
-    let (address, _closing) = world.controller(None).await;
+    let (address, _controller) = world.controller(None).await;
     let agents: Vec<Agent> = (1..=3).map(|number| world.agent(number, address)).collect();
     let revision = world.shop(&[(&old, "100%"), (&new, "0%")]).await;
     world.applied(revision, 3).await;
@@ -280,7 +290,8 @@ async fn three_agents_follow_a_controller() {
     leaving.serves().await;
     assert_eq!(leaving.terminate(), Some(0));
     assert_eq!(counted(), Some(sent + 1));
-    assert_eq!(world.control.view().proxies.len(), 2);
+    eventually("nobody to wait for it", || async { (world.control.view().proxies.len() == 2).then_some(()) })
+        .await;
 }
 
 /// The controller is killed amid changes, then an agent too: it serves its last table without anybody to ask. When the controller
@@ -289,7 +300,7 @@ async fn three_agents_follow_a_controller() {
 async fn an_agent_serves_alone_after_its_restart() {
     let world = World::new().await;
     let (old, new) = (Target::start("old").await, Target::start("new").await);
-    let (address, closing) = world.controller(None).await;
+    let (address, controller) = world.controller(None).await;
     let agent = world.agent(1, address);
     let (status, body) = agent.ready().await;
     assert!(
@@ -303,7 +314,7 @@ async fn an_agent_serves_alone_after_its_restart() {
     let on_disk = |text: &str| std::fs::read_to_string(&table).is_ok_and(|table| table.contains(text));
     let kept = format!("\"revision\":{revision}");
     eventually("the table to be on disk", || async { on_disk(&kept).then_some(()) }).await;
-    closing.cancel();
+    controller.end().await;
     // Changes that nobody carries.
     world.shop(&[(&old, "0%"), (&new, "100%")]).await;
     assert_eq!(agent.serves().await, (200, "old".into()));
@@ -313,7 +324,7 @@ async fn an_agent_serves_alone_after_its_restart() {
     assert_eq!(agent.ready().await.0, 200, "the table on disk suffices");
     assert_eq!(agent.serves().await, (200, "old".into()));
 
-    let (_, _closing) = world.controller(Some(address)).await;
+    let (_, _controller) = world.controller(Some(address)).await;
     eventually("the change to arrive", || async { (agent.serves().await.1 == "new").then_some(()) }).await;
     assert_eq!(agent.terminate(), Some(0));
 }
@@ -323,7 +334,7 @@ async fn an_agent_serves_alone_after_its_restart() {
 async fn an_agent_is_upgraded_without_refusing_anybody() {
     let world = World::new().await;
     let target = Target::start("a").await;
-    let (address, _closing) = world.controller(None).await;
+    let (address, _controller) = world.controller(None).await;
     let mut agent = world.agent_with(1, address, &["--takeover"]);
     let revision = world.shop(&[(&target, "100%")]).await;
     world.applied(revision, 1).await;
@@ -363,7 +374,7 @@ async fn an_agent_is_upgraded_without_refusing_anybody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_without_anything_lives_and_is_not_ready() {
     let world = World::new().await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = ([127, 0, 0, 1], testkit::ports::free()).into();
     std::fs::create_dir_all(world.folder.path().join("agent-1")).unwrap();
     std::fs::write(world.folder.path().join("agent-1/table"), "vamp-table 1 torn").unwrap();
     agent::folder::open(&world.folder.path().join("ca"), Timestamp::now()).unwrap();
@@ -392,8 +403,8 @@ async fn an_agent_without_anything_lives_and_is_not_ready() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_is_told_to_end_serves_on_for_a_while() {
     let world = World::new().await;
-    let (controller, _closing) = world.controller(None).await;
-    let agent = world.agent_with(1, controller, &["--drain-delay", "3s"]);
+    let (address, _controller) = world.controller(None).await;
+    let agent = world.agent_with(1, address, &["--drain-delay", "10s"]);
     let target = Target::start("here").await;
     let revision = world.shop(&[(&target, "100%")]).await;
     world.applied(revision, 1).await;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::harness::{Pod, Vamp, eventually};
+use crate::harness::{PATIENCE, Pod, Vamp, eventually};
 use crate::release::count;
 use crate::target::Target;
 
@@ -204,17 +205,23 @@ async fn a_thousand_changes_under_load() {
     // Telemetry counts exactly what arrived.
     let arrived = shop.arrived();
     assert_eq!(arrived.values().sum::<u64>(), requests);
-    let page = shop.vamp.call("GET", "/metrics", None, &[]).await;
-    let page = page.body.as_str().expect("a text page");
-    for (version, arrived) in &arrived {
-        let counted: u64 = page
-            .lines()
-            .filter(|line| {
-                line.starts_with("vamp_requests_total{") && line.contains(&format!("route=\"({version})\""))
-            })
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum();
-        assert_eq!(counted, *arrived, "version {version}");
+    let counted = async || {
+        let page = shop.vamp.call("GET", "/metrics", None, &[]).await;
+        let page = page.body.as_str().expect("a text page");
+        let of = |version: &str| -> u64 {
+            let route = format!("route=\"({version})\"");
+            page.lines()
+                .filter(|line| line.starts_with("vamp_requests_total{") && line.contains(&route))
+                .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+                .sum()
+        };
+        arrived.keys().map(|version| (version.clone(), of(version))).collect::<BTreeMap<_, _>>()
+    };
+    // A client may have its answer a moment before it is counted.
+    let deadline = Instant::now() + PATIENCE;
+    while counted().await != arrived && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(counted().await, arrived);
     assert_eq!(shop.vamp.terminate(), Some(0));
 }

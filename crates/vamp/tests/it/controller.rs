@@ -17,6 +17,8 @@ use crate::target::Target;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The Lease of these tests, in seconds.
 const LEASE: u64 = 3;
+/// The Lease of those who are asked to go: nobody would wait for it to run out.
+const LONG_LEASE: u64 = 20;
 const NAMESPACES: [&str; 2] = ["shop", "vampio-acme-prod"];
 
 /// A cluster, a folder, and processes in it.
@@ -119,14 +121,14 @@ impl World {
 
     /// What was logged, for a test that fails.
     fn logs(&self) -> String {
-        let logs = ["a", "b", "agent-1", "agent-2", "agent-3"];
+        let logs = ["a", "b", "c", "agent-1", "agent-2", "agent-3"];
         let text = |name: &&str| std::fs::read_to_string(self.path(&format!("{name}.log"))).ok();
         logs.iter().filter_map(|name| Some(format!("--- {name}\n{}", text(name)?))).collect()
     }
 }
 
 async fn call(process: &Process, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE * 2).build().unwrap();
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let url = format!("http://{}{path}", process.address("api"));
     let request = client.request(method, url).body(body.unwrap_or_default().to_owned());
@@ -219,17 +221,14 @@ fn gateway(port: u16, targets: [&Target; 2], weights: (u8, u8)) -> String {
     )
 }
 
-/// A port that is free on several loopback addresses.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     let world = World::new().await;
     let a = world.controller("a");
     until(&world, "a leads", || leads(&a)).await;
-    let b = world.controller("b");
+    let long_lease = format!("--lease-duration={LONG_LEASE}s");
+    let long_lease = [&*long_lease, "--renew-deadline=10s", "--retry-period=250ms"];
+    let b = world.controller_with("b", &long_lease);
     until(&world, "b stands by", || async {
         let (status, body) = call(&b, "GET", "/shop/api/v1/gateways", None).await;
         let named = body["message"].as_str().is_some_and(|message| message.contains("'a'"));
@@ -251,7 +250,7 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
         world.agent("agent-2", "shop", addresses[1], &[&a, &b]),
     ];
     let targets = [Target::start("one").await, Target::start("two").await];
-    let port = free_port();
+    let port = testkit::ports::free();
     until(&world, "agents are here", || async {
         let (_, body) = call(&a, "GET", "/shop/api/v1/status", None).await;
         if body["proxies"].as_array().is_some_and(|all| all.len() == 2) {
@@ -263,7 +262,7 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     .await;
     let document = gateway(port, [&targets[0], &targets[1]], (80, 20));
     let (status, body) =
-        call(&a, "PUT", "/shop/api/v1/gateways/front?wait=applied&timeout=15s", Some(&document)).await;
+        call(&a, "PUT", "/shop/api/v1/gateways/front?wait=applied&timeout=60s", Some(&document)).await;
     assert_eq!(status, 202, "{body}\n{}", world.logs());
     let gateways = addresses.map(|address| SocketAddr::new(address.parse().unwrap(), port));
     let load = Load::start(&gateways);
@@ -280,7 +279,7 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     a.signal("-KILL");
     until(&world, "b leads", || leads(&b)).await;
     let took = killed.elapsed();
-    assert!(took < Duration::from_secs(LEASE + 8), "{took:?}\n{}", world.logs());
+    assert!(took < Duration::from_secs(LEASE + 15), "{took:?}\n{}", world.logs());
     let (_, front) = call(&b, "GET", "/shop/api/v1/gateways/front", None).await;
     let weights: Vec<&Value> =
         front["routes"].as_object().unwrap().values().map(|route| &route["weight"]).collect();
@@ -288,7 +287,7 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     until(&world, "agents follow b", || served_by(&b, 2)).await;
 
     // A new one, and b is asked to go: at once.
-    let c = world.controller("c");
+    let c = world.controller_with("c", &long_lease);
     until(&world, "c stands by", || async {
         let (status, _) = call(&c, "GET", "/readyz", None).await;
         if status == 200 { Ok(()) } else { Err(status.to_string()) }
@@ -299,7 +298,7 @@ async fn a_leader_is_killed_another_is_asked_to_go_and_no_request_fails() {
     until(&world, "c leads", || leads(&c)).await;
     let took = asked.elapsed();
     // Before the Lease would have run out, were it not given back.
-    assert!(took < Duration::from_secs(LEASE), "{took:?}\n{}", world.logs());
+    assert!(took < Duration::from_secs(LONG_LEASE), "{took:?}\n{}", world.logs());
     let lease = world.cluster.object("leases.coordination.k8s.io", "vamp-system", "vamp-controller").unwrap();
     assert!(lease["spec"]["holderIdentity"].as_str().unwrap().starts_with("c_"), "{lease}");
 
@@ -323,10 +322,10 @@ async fn an_api_server_that_hangs_is_answered_for() {
     let address = "127.0.9.3";
     let agent = world.agent("agent-1", "shop", address, &[&a]);
     let targets = [Target::start("one").await, Target::start("two").await];
-    let port = free_port();
+    let port = testkit::ports::free();
     let write = async |weight: u8| {
         let document = gateway(port, [&targets[0], &targets[1]], (weight, 100 - weight));
-        call(&a, "PUT", "/shop/api/v1/gateways/front?wait=applied", Some(&document)).await
+        call(&a, "PUT", "/shop/api/v1/gateways/front?wait=applied&timeout=60s", Some(&document)).await
     };
     until(&world, "the agent serves", || async {
         let (status, body) = write(80).await;
@@ -368,7 +367,7 @@ async fn a_condition_is_tried_on_the_requests_of_all_agents() {
         map.map(drop).ok_or_else(|| "not yet".into())
     })
     .await;
-    let (target, port) = (Target::start("one").await, free_port());
+    let (target, port) = (Target::start("one").await, testkit::ports::free());
     let document =
         format!("name: front\nport: {port}/http\nroutes:\n  \"[{}]\": {{weight: 100%}}\n", target.address);
     let ask = async |condition: &str| {
@@ -394,12 +393,15 @@ async fn a_condition_is_tried_on_the_requests_of_all_agents() {
         assert_eq!(request.header("cookie", "secret=1").send().await.unwrap().status(), 200);
     };
     send(addresses[0], "/before", "Firefox/1").await;
-    let (status, body) = ask("User-Agent == Firefox").await;
-    assert_eq!((status, &body["requests"]), (200, &json!([])), "{body}");
+    until(&world, "both agents to keep requests", || async {
+        let (status, body) = ask("User-Agent == Firefox").await;
+        assert_eq!((status, &body["requests"]), (200, &json!([])), "{body}");
+        if body["proxies"]["answered"] == 2 { Ok(()) } else { Err(body.to_string()) }
+    })
+    .await;
     send(addresses[0], "/one?token=secret", "Firefox/1").await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     send(addresses[1], "/two", "curl/8").await;
-    let (status, body) = ask("User-Agent == Firefox").await;
     let told = json!({
         "gateway": "front",
         "available": true,
@@ -410,7 +412,12 @@ async fn a_condition_is_tried_on_the_requests_of_all_agents() {
             {"method": "GET", "path": "/one", "matches": true},
         ],
     });
-    assert_eq!((status, body), (200, told), "{}", world.logs());
+    // A request is kept a moment after its answer.
+    until(&world, "both requests", || async {
+        let seen = ask("User-Agent == Firefox").await;
+        if seen == (200, told.clone()) { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
     assert_eq!(a.terminate(), Some(0));
 }
 
@@ -423,7 +430,7 @@ async fn several_environments_have_nothing_in_common() {
     let titles: Vec<&Value> = list.as_array().unwrap().iter().map(|each| &each["prefix"]).collect();
     assert_eq!(titles, ["/shop", "/acme/prod"]);
     let target = Target::start("one").await;
-    let document = gateway(free_port(), [&target, &target], (100, 0));
+    let document = gateway(testkit::ports::free(), [&target, &target], (100, 0));
     let document = document.lines().take(4).collect::<Vec<_>>().join("\n");
     let (status, body) = call(&a, "PUT", "/acme/prod/api/v1/gateways/front", Some(&document)).await;
     assert_eq!(status, 202, "{body}");

@@ -21,18 +21,18 @@ async fn acknowledged_changes_survive_kill_9() {
     vamp.gateway(&document(0)).await;
     let path = format!("[{}]", targets[0].address);
     for round in 0..20 {
-        let mut acknowledged = None;
         let deadline = tokio::time::Instant::now() + Duration::from_millis(20 + 7 * round);
         let mut weight = 0;
-        while tokio::time::Instant::now() < deadline {
+        let (revision, weight) = loop {
             weight = (weight + 1) % 101;
             let answer = vamp.put("/gateways/front", &document(weight)).await;
             assert_eq!(answer.status, 202);
             let revision: u64 = answer.header("vamp-revision").unwrap().parse().unwrap();
-            acknowledged = Some((revision, format!("{weight}%")));
-        }
+            if tokio::time::Instant::now() >= deadline {
+                break (revision, format!("{weight}%"));
+            }
+        };
         vamp.crash_and_restart().await;
-        let (revision, weight) = acknowledged.expect("some change in each round");
         let answer = vamp.get("/gateways/front").await;
         assert_eq!(
             answer.body["routes"][&path]["weight"],

@@ -1,10 +1,10 @@
 //! The real binary, started on free ports and ended with the test.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -57,9 +57,7 @@ impl Vamp {
     pub(crate) async fn start_sized(arguments: &[&str], ports: u16) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("inventory")).expect("the inventory folder");
-        // Ports of its own for each: the tests of this process run side by side.
-        static NEXT: AtomicU16 = AtomicU16::new(20_000);
-        let from = NEXT.fetch_add(ports, Ordering::Relaxed);
+        let from = testkit::ports::block(ports);
         let mut arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
         if !arguments.iter().any(|argument| argument == "--route-retention") {
             arguments.extend(["--route-retention".to_owned(), "1s".to_owned()]);
@@ -137,7 +135,10 @@ impl Vamp {
         headers: &[(&str, &str)],
     ) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.http.request(method, format!("{}{path}", self.api));
+        // Five seconds, as long as a change is waited for else, may be short for a busy machine.
+        let longer =
+            if path.contains("wait=applied") && !path.contains("timeout=") { "&timeout=60s" } else { "" };
+        let mut request = self.http.request(method, format!("{}{path}{longer}", self.api));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -185,7 +186,7 @@ impl Vamp {
         port.split('/').next().and_then(|number| number.parse().ok()).expect("a port number")
     }
 
-    /// Waits until a gateway has exactly these routes with these weights, each with a target.
+    /// Waits until a gateway has exactly these routes with these weights, each with a target, and the proxy has those targets.
     pub(crate) async fn routes(&self, gateway: &str, expected: &[(&str, &str)]) {
         eventually(&format!("{gateway} to have the routes {expected:?}"), || async {
             let body = self.get(&format!("/gateways/{gateway}")).await.body;
@@ -197,9 +198,27 @@ impl Vamp {
                             && route["targets"].as_array().is_some_and(|t| !t.is_empty())
                     })
                 });
-            same.then_some(())
+            (same && shown(&body) == self.served(gateway).await).then_some(())
         })
         .await;
+    }
+
+    /// Waits until a gateway has so many targets, and the proxy the same: the API shows a change a moment before the proxy has it.
+    pub(crate) async fn targets(&self, gateway: &str, count: usize) {
+        eventually(&format!("{gateway} to have {count} targets"), || async {
+            let shown = shown(&self.get(&format!("/gateways/{gateway}")).await.body);
+            (shown.len() == count && shown == self.served(gateway).await).then_some(())
+        })
+        .await;
+    }
+
+    /// The targets of a gateway in the table that the proxy serves, as route and address.
+    async fn served(&self, gateway: &str) -> BTreeSet<(String, String)> {
+        let status = self.get("/status").await.body;
+        let targets = status["targets"].as_array().into_iter().flatten();
+        let of_it = targets.filter(|target| target["gateway"] == gateway);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        of_it.map(|target| (text(&target["route"]), text(&target["address"]))).collect()
     }
 
     // -- The inventory ---------------------------------------------------------------------------------------------
@@ -242,6 +261,17 @@ impl Drop for Vamp {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The targets of a gateway as the API shows them, as route and address.
+fn shown(gateway: &Value) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    for (path, route) in gateway["routes"].as_object().into_iter().flatten() {
+        for target in route["targets"].as_array().into_iter().flatten() {
+            all.insert((path.clone(), target["url"].as_str().unwrap_or_default().to_owned()));
+        }
+    }
+    all
 }
 
 /// A pod that is served by a fake target.

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::harness::eventually;
+
 /// Clients that send one request after the other at a given pace.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     clients: Vec<JoinHandle<BTreeMap<String, usize>>>,
 }
 
@@ -18,9 +21,9 @@ impl Load {
     /// Begins with `rate` requests a second.
     pub(crate) fn start(url: &str, rate: u32) -> Self {
         const CLIENTS: u32 = 10;
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients = (0..CLIENTS).map(|_| {
-            let (url, stop) = (url.to_owned(), Arc::clone(&stop));
+            let (url, stop, answered) = (url.to_owned(), Arc::clone(&stop), Arc::clone(&answered));
             tokio::spawn(async move {
                 let http = reqwest::Client::builder().no_proxy().build().expect("a client");
                 let mut pace = interval(Duration::from_secs(1) * CLIENTS / rate);
@@ -29,15 +32,21 @@ impl Load {
                 while !stop.load(Ordering::Acquire) {
                     pace.tick().await;
                     *outcomes.entry(outcome(&http, &url).await).or_default() += 1;
+                    answered.fetch_add(1, Ordering::AcqRel);
                 }
                 outcomes
             })
         });
-        Self { clients: clients.collect(), stop }
+        Self { clients: clients.collect(), stop, answered }
     }
 
-    /// Ends, and tells how often each outcome came: `200` for a good response of a target, else all that is known.
-    pub(crate) async fn finish(self) -> BTreeMap<String, usize> {
+    /// Ends after so many requests, and tells how often each outcome came: `200` for a good response of a target, else all that
+    /// is known.
+    pub(crate) async fn finish(self, at_least: usize) -> BTreeMap<String, usize> {
+        eventually("enough requests", || async {
+            (self.answered.load(Ordering::Acquire) >= at_least).then_some(())
+        })
+        .await;
         self.stop.store(true, Ordering::Release);
         let mut all = BTreeMap::new();
         for client in self.clients {

@@ -850,7 +850,7 @@ async fn revisions() {
     let any = api.send("PUT /api/v1/gateways/x | If-Match: *", &document("none")).await;
     report.same("3 If-Match: *", any.status, 202);
 
-    let waited = api.send("PUT /api/v1/gateways/x?wait=applied&timeout=5s", &document("route")).await;
+    let waited = api.send("PUT /api/v1/gateways/x?wait=applied&timeout=60s", &document("route")).await;
     report.same("3 wait=applied", (waited.status, waited.header("vamp-applied")), (202, Some("1/1")));
     report.holds(
         "3 Vamp-Applied-Ms",

@@ -1,7 +1,7 @@
 //! Events (gateways 19, R43; api 7, 13, 14): which are published, with which tags, exactly once; and how they are read.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ impl Watch<'_> {
     /// Compares the events since the last step. Those that may come a moment later are waited for.
     async fn step(&mut self, rule: &str, lines: &[&str]) {
         let expected = expected(self.gateway, lines);
-        let deadline = Instant::now() + PATIENCE / 6;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let events = all(self.vamp, self.gateway).await;
             let fresh = plain(told(&events[self.known.min(events.len())..]));
@@ -472,10 +472,7 @@ async fn streamed() {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let open = async |query: &str| {
         let response = http.get(format!("{}/api/v1/events/stream{query}", vamp.api)).send();
-        tokio::time::timeout(Duration::from_secs(5), response)
-            .await
-            .expect("headers at once")
-            .expect("a stream")
+        tokio::time::timeout(PATIENCE, response).await.expect("headers at once").expect("a stream")
     };
     vamp.post("/events", "tags: [s:before]").await;
     let mut stream = open("?tag=s").await;
@@ -498,7 +495,7 @@ async fn streamed() {
                 }
             }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
+        let _ = tokio::time::timeout(PATIENCE, reading).await;
         text.replace("event: ", "event:").replace("data: ", "data:").replace("id: ", "id:")
     };
     let seen = read(&mut stream, "s:2").await;

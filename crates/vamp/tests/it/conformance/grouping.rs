@@ -10,7 +10,7 @@ use crate::harness::{PATIENCE, Vamp};
 
 /// The gateway once it has so many routes with targets, or as it is at the deadline.
 async fn settled(vamp: &Vamp, name: &str, routes: usize) -> Value {
-    let deadline = Instant::now() + PATIENCE / 3;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let body = vamp.get(&format!("/gateways/{name}")).await.body;
         let with_targets = body["routes"].as_object().map_or(0, |routes| {

@@ -104,6 +104,8 @@ async fn of_traffic() {
         ("2.2 response time", "/metrics/gateways/shop/responseTime".to_owned()),
     ] {
         let number = eventually(rule, || async {
+            // What is told is about the last ten seconds.
+            send(("127.0.0.1", port), "GET /").await;
             let answer = vamp.get(&path).await;
             answer.body.as_f64().filter(|number| answer.status == 200 && *number > 0.0)
         })

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::harness::PATIENCE;
+
 mod conditions;
 mod continuity;
 mod conventions;
@@ -220,10 +222,10 @@ pub(crate) async fn send_with(
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    match tokio::time::timeout(Duration::from_secs(10), exchange).await {
+    match tokio::time::timeout(PATIENCE, exchange).await {
         Ok(Ok(answer)) => parse(&answer),
         Ok(Err(problem)) => nothing(&problem.to_string()),
-        Err(_) => nothing("no answer in 10 s"),
+        Err(_) => nothing("no answer in time"),
     }
 }
 
