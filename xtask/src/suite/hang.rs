@@ -53,12 +53,23 @@ fn children(parent: u32) -> Vec<(u32, String)> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::time::{Duration, Instant};
+
     #[test]
     fn the_programs_that_a_process_started_are_found() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let found = super::children(std::process::id());
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let expected = (child.id(), "sleep".to_owned());
+        // It has the name of its parent until it has its own.
+        let end = Instant::now() + Duration::from_secs(30);
+        let found = loop {
+            let found = super::children(std::process::id());
+            if found.contains(&expected) || Instant::now() > end {
+                break found;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.contains(&(child.id(), "sleep".to_owned())), "{found:?}");
+        assert!(found.contains(&expected), "{found:?}");
     }
 }
