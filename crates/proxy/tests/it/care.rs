@@ -5,23 +5,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use model::gateway::TargetCare;
-use proxy::{OutlierRules, TargetCondition};
+use proxy::{Limits, OutlierRules, TargetCondition};
 use routing::config::GatewayConfig;
 use testkit::eventually;
 use testkit::target::{Target, answer_all, connect, refused};
 use tokio::sync::Semaphore;
 
-use crate::support::{Bench, free_port, gateway, get, loopback, route, short, tcp};
+use crate::support::{Bench, SHORT, brisk, free_port, gateway, get, loopback, route, tcp};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BAD: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
-/// A proxy that looks after its targets twenty times a second.
+/// How long one is left out that is to come back in the course of a test.
+const EJECTION: Duration = Duration::from_millis(1500);
+
+/// A proxy that looks after its targets twenty times a second, and leaves out for good.
 fn quick(change: impl FnOnce(&mut OutlierRules)) -> Bench {
     Bench::with(|settings| {
-        settings.limits = short();
-        settings.limits.keep_alive_timeout = Duration::from_secs(50);
-        settings.outliers.ejection_time = Duration::from_millis(400);
+        settings.limits = brisk();
+        settings.outliers.ejection_time = Duration::from_secs(3600);
         settings.outliers.longest_ejection = Duration::from_secs(3600);
         change(&mut settings.outliers);
     })
@@ -58,7 +60,7 @@ async fn statuses(bench: &Bench, count: usize) -> Vec<u16> {
 
 #[tokio::test]
 async fn one_that_fails_is_left_out_and_comes_back_when_it_is_well() {
-    let bench = quick(|_| {});
+    let bench = quick(|rules| rules.ejection_time = EJECTION);
     let good = Target::named("good").await.unwrap();
     let (bad, well) = moody().await;
     bench.apply(vec![gateway("shop", vec![route("a", 100, &[bad.address(), good.address()])])]).await;
@@ -78,7 +80,7 @@ async fn one_that_fails_is_left_out_and_comes_back_when_it_is_well() {
     assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Ejected).await);
     well.store(true, SeqCst);
     assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Up).await);
-    assert!(again.elapsed() >= Duration::from_millis(700), "{:?}", again.elapsed());
+    assert!(again.elapsed() >= 2 * EJECTION - Duration::from_millis(100), "{:?}", again.elapsed());
     let before = bad.count();
     assert!(statuses(&bench, 10).await.iter().all(|status| *status == 200));
     assert_eq!(bad.count() - before, 5, "its full part");
@@ -112,7 +114,8 @@ async fn no_more_than_half_and_never_the_last() {
     assert!(ejected() <= 1);
     for last in &all[..2] {
         bench.apply(vec![gateway("shop", vec![route("a", 100, &[*last])])]).await;
-        assert_eq!((statuses(&bench, 1).await, ejected()), (vec![503], 0));
+        assert_eq!(statuses(&bench, 1).await, [503]);
+        assert!(eventually(|| ejected() == 0).await);
     }
 }
 
@@ -153,7 +156,12 @@ async fn whatever_is_wrong_with_it() {
 
 #[tokio::test]
 async fn one_that_never_answers() {
-    let bench = quick(|rules| rules.failures = 2);
+    let bench = Bench::with(|settings| {
+        settings.limits = Limits { inactivity_timeout: SHORT, ..brisk() };
+        settings.outliers.failures = 2;
+        settings.outliers.ejection_time = Duration::from_secs(3600);
+        settings.outliers.longest_ejection = Duration::from_secs(3600);
+    });
     let good = Target::named("good").await.unwrap();
     let silent = Target::start(|mut wire, _, seen| {
         Box::pin(async move {
@@ -167,7 +175,8 @@ async fn one_that_never_answers() {
     .unwrap();
     bench.apply(vec![gateway("shop", vec![route("a", 100, &[silent.address(), good.address()])])]).await;
     let seen = statuses(&bench, 8).await;
-    assert_eq!(seen.iter().filter(|status| **status == 504).count(), 2, "{seen:?}");
+    // One more may be on its way when the second is taken note of.
+    assert!((2..=3).contains(&seen.iter().filter(|status| **status == 504).count()), "{seen:?}");
     assert!(eventually(|| conditions(&bench)[0] == TargetCondition::Ejected).await);
 }
 
@@ -201,7 +210,7 @@ async fn every_other_answer_is_bad() {
 /// The proxy would eject after five failures and sets no limit; one gateway says otherwise, the other one does not.
 #[tokio::test]
 async fn a_gateway_can_say_how_its_targets_are_looked_after() {
-    let bench = quick(|rules| rules.ejection_time = Duration::from_secs(3600));
+    let bench = quick(|_| {});
     let good = Target::named("good").await.unwrap();
     let (bad, well) = moody().await;
     let targets = [bad.address(), good.address()];
@@ -280,8 +289,7 @@ async fn a_limit_that_is_raised_lets_in_who_waits() {
         clients.push(client);
     }
     let pending = || bench.proxy.targets()[0].pending;
-    assert!(eventually(|| pending() == 3).await, "{:?}", bench.proxy.targets());
-    assert_eq!(target.count(), 1);
+    assert!(eventually(|| target.count() == 1 && pending() == 3).await, "{:?}", bench.proxy.targets());
     bench.apply(vec![bounded(3)]).await;
     assert!(eventually(|| target.count() == 3 && pending() == 1).await, "{:?}", bench.proxy.targets());
     bench.apply(vec![bounded(1)]).await;
@@ -332,11 +340,14 @@ async fn slow() -> (Target, Arc<Semaphore>) {
     (target.await.unwrap(), gate)
 }
 
+/// How long a request may wait for room.
+const PENDING: Duration = Duration::from_secs(15);
+
 fn narrow(requests: u32, pending: u32) -> Bench {
     Bench::with(|settings| {
         settings.limits.target_requests = requests;
         settings.limits.target_pending = pending;
-        settings.limits.pending_timeout = Duration::from_secs(20);
+        settings.limits.pending_timeout = PENDING;
     })
 }
 
@@ -359,7 +370,7 @@ async fn some_at_a_time_some_wait_and_the_rest_is_refused_at_once() {
     let started = Instant::now();
     let refused = bench.connect().await.ask(&get("shop", "/")).await.unwrap();
     assert_eq!((refused.status(), refused.field("vamp-proxy-error").as_deref()), (503, Some("overload")));
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < PENDING, "{:?}", started.elapsed());
     assert_eq!(conditions(&bench), [TargetCondition::Up], "that it is busy is not its fault");
     gate.add_permits(3);
     for client in &mut clients {
@@ -381,7 +392,8 @@ async fn who_waits_too_long_is_refused() {
     first.send(get("shop", "/").as_bytes()).await.unwrap();
     assert!(eventually(|| target.count() == 1).await);
     assert_eq!(statuses(&bench, 1).await, [503]);
-    assert_eq!((target.count(), bench.proxy.targets()[0].pending), (1, 0));
+    assert!(eventually(|| bench.proxy.targets()[0].pending == 0).await);
+    assert_eq!(target.count(), 1);
 }
 
 #[tokio::test]
@@ -418,9 +430,11 @@ async fn tcp_connections_have_the_same_limits() {
     let mut first = connect(loopback(port)).await.unwrap();
     first.send(b"ping").await.unwrap();
     assert_eq!(first.read_exact(4).await.unwrap(), b"ping");
-    let mut second = connect(loopback(port)).await.unwrap();
-    let _ = second.send(b"ping").await;
-    assert!(second.read_exact(4).await.is_err());
+    // Reset; so early, perhaps, that connecting already shows it.
+    if let Ok(mut second) = connect(loopback(port)).await {
+        let _ = second.send(b"ping").await;
+        assert!(second.read_exact(4).await.is_err());
+    }
     drop(first);
     assert!(eventually(|| bench.proxy.targets()[0].in_flight == 0).await);
     let mut third = connect(loopback(port)).await.unwrap();

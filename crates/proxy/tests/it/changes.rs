@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::eventually;
 use testkit::target::{Target, connect};
 
-use crate::support::{Bench, free_port, gateway, get, loopback, on_port, route, short, tcp};
+use crate::support::{Bench, SHORT, brisk, free_port, gateway, get, loopback, on_port, route, tcp};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_change_holds_for_every_later_request() {
@@ -79,7 +79,7 @@ async fn a_request_that_waits_for_a_connection_is_decided_again() {
         assert!(fill.len() < 100);
     }
     let new = Target::named("new").await.unwrap();
-    let bench = Bench::with(|settings| settings.limits.connect_timeout = Duration::from_millis(500));
+    let bench = Bench::with(|settings| settings.limits.connect_timeout = 2 * SHORT);
     let build = |weights: [u16; 2]| {
         gateway("shop", vec![route("old", weights[0], &[old]), route("new", weights[1], &[new.address()])])
     };
@@ -110,7 +110,7 @@ async fn a_route_that_moved_while_a_request_connects_is_described_and_counted_as
     // The routes before it are gone when the connection fails.
     let (_full, _fill, address) = hanging().await;
     let bench = Bench::with(|settings| {
-        settings.limits.connect_timeout = Duration::from_millis(500);
+        settings.limits.connect_timeout = 2 * SHORT;
         settings.limits.retries = 0;
     });
     let moved = || route("moved", 100, &[address]);
@@ -220,11 +220,10 @@ async fn a_port_moves_from_one_gateway_to_another_without_being_closed() {
 
 #[tokio::test]
 async fn a_port_in_use_is_reported_and_tried_again() {
-    let bench = Bench::with(|settings| settings.limits = short());
+    let bench = Bench::with(|settings| settings.limits = brisk());
     let target = Target::named("a").await.unwrap();
-    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = other.local_addr().unwrap().port();
-    let free = free_port();
+    let (taken, free) = (free_port(), free_port());
+    let other = std::net::TcpListener::bind(loopback(taken)).unwrap();
     let routes = || vec![route("a", 100, &[target.address()])];
     let applied = bench
         .apply(vec![on_port(taken, gateway("bad", routes())), on_port(free, gateway("good", routes()))])
@@ -234,15 +233,8 @@ async fn a_port_in_use_is_reported_and_tried_again() {
     assert!(applied.problems[0].1.contains(&taken.to_string()), "{}", applied.problems[0].1);
     assert_eq!(connect(loopback(free)).await.unwrap().ask(&get("x", "/")).await.unwrap().text(), "a");
     drop(other);
-    let mut served = false;
-    for _ in 0..100 {
-        if let Ok(mut client) = connect(loopback(taken)).await {
-            served = client.ask(&get("x", "/")).await.unwrap().text() == "a";
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(served);
+    assert!(eventually(|| bench.proxy.reported().borrow().problems.is_empty()).await);
+    assert_eq!(connect(loopback(taken)).await.unwrap().ask(&get("x", "/")).await.unwrap().text(), "a");
     // Another proxy is told, instead of silently sharing the port.
     let second = Bench::new();
     let applied = second.apply(vec![on_port(free, gateway("good", routes()))]).await;

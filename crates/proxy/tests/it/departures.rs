@@ -10,7 +10,7 @@ use testkit::target::Target;
 use testkit::wire::Wire;
 use tokio::sync::Semaphore;
 
-use crate::support::{Bench, gateway, get, route, short};
+use crate::support::{Bench, SHORT, gateway, get, route, short};
 
 /// Answers when it is let, and records a message `gone` when its client goes away before that.
 async fn thinking(head: &'static str) -> (Target, Arc<Semaphore>) {
@@ -103,7 +103,7 @@ async fn a_client_that_only_stops_talking_gets_its_answer() {
     // It did not: answers that come soon reach it.
     let mut client = ask(&bench, &target, &get("shop", "/")).await;
     client.close_write().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     gate.add_permits(1);
     assert_eq!(client.read_response().await.unwrap().text(), "ok");
     assert_eq!(client.read_to_end().await.unwrap(), b"");
@@ -146,7 +146,7 @@ async fn a_stream_of_events_may_be_silent_for_long() {
         bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
         let mut client = ask(&bench, &target, &get("shop", "/")).await;
         assert_eq!(client.read_head_only().await.unwrap().unwrap().status(), 200);
-        tokio::time::sleep(Duration::from_millis(900)).await;
+        tokio::time::sleep(3 * SHORT).await;
         gate.add_permits(1);
         assert_eq!(client.read_exact(2).await.ok(), patient.then(|| b"ok".to_vec()), "{head}");
     }

@@ -40,7 +40,7 @@ async fn a_client_that_pipelines_without_end_leaves_others_their_turn() {
     while started.elapsed() < Duration::from_secs(1) {
         let asked = Instant::now();
         assert_eq!(bench.connect().await.ask(&get("shop", "/")).await.unwrap().text(), "a");
-        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     }
     stop.store(true, SeqCst);
     flood.join().unwrap();

@@ -13,7 +13,10 @@ use testkit::eventually;
 use testkit::target::{Seen, Target, connect};
 use testkit::wire::Wire;
 
-use crate::support::{Bench, free_port, gateway, loopback, on_port, route, short};
+use crate::support::{Bench, SHORT, free_port, gateway, loopback, on_port, route, short};
+
+/// In which the proxy reads what was sent, also on a busy machine; shorter than the time-outs.
+const MOMENT: Duration = SHORT.saturating_sub(Duration::from_millis(600));
 
 /// Length of an answer that no socket buffer holds.
 const LONG: usize = 64 * 1024 * 1024;
@@ -25,7 +28,7 @@ async fn misbehave(mut wire: Wire, seen: Arc<Seen>) -> io::Result<()> {
         let what = line.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
         if what == "never-reads" {
             // Holds the connection without looking at it.
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            tokio::time::sleep(10 * SHORT).await;
             return Ok(());
         }
         let Some(request) = wire.read_request().await? else { return Ok(()) };
@@ -54,13 +57,13 @@ async fn misbehave(mut wire: Wire, seen: Arc<Seen>) -> io::Result<()> {
             "silent" => drop(wire.has_more().await?),
             "resets" => {
                 // The first part is to arrive before the end of all.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(MOMENT).await;
                 wire.reset();
                 return Ok(());
             }
             "closes" | "garbage" => return Ok(()),
             "chunk" => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(MOMENT).await;
                 wire.send(b"zz\r\n").await?;
                 return Ok(());
             }
@@ -116,13 +119,13 @@ async fn act(bench_port: u16, target: &Target, act: &Act) -> Gets {
     match act {
         Act::Close(_) => return Gets::Nothing,
         Act::Reset(_) => {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(MOMENT).await;
             client.reset();
             return Gets::Nothing;
         }
         Act::Stall(_) => {
             let head = client.read_head_only().await.unwrap().unwrap();
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(3 * SHORT).await;
             return if client.read_exact(LONG).await.is_err() {
                 Gets::Part
             } else {
@@ -131,7 +134,7 @@ async fn act(bench_port: u16, target: &Target, act: &Act) -> Gets {
         }
         Act::More(_, more) => {
             assert!(eventually(|| target.connections() > before || target.count() > 0).await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(MOMENT / 2).await;
             client.send(more.as_bytes()).await.unwrap();
         }
         Act::Ask(_) | Act::Stop(_) => {}

@@ -6,7 +6,7 @@ use routing::config::{TargetAddress, TargetConfig, TargetKind};
 use testkit::eventually;
 use testkit::target::{Target, answer_all, refused};
 
-use crate::support::{Bench, gateway, get, kind, route, short, target};
+use crate::support::{Bench, brisk, gateway, get, kind, route, target};
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1\r\n\r\nx";
 
@@ -140,7 +140,7 @@ async fn a_body_that_was_streamed_is_not_sent_twice() {
 
 #[tokio::test]
 async fn external_targets_are_checked_and_come_back() {
-    let bench = Bench::with(|settings| settings.limits = short());
+    let bench = Bench::with(|settings| settings.limits = brisk());
     let address = refused().await.unwrap();
     let bad = || kind(TargetKind::External, route("a", 100, &[address]));
     bench.apply(vec![gateway("shop", vec![bad()])]).await;

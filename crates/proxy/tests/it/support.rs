@@ -1,8 +1,8 @@
 //! A proxy for a test, and documents for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::condition::Condition;
@@ -15,6 +15,7 @@ use routing::config::{
     GatewayConfig, RouteConfig, RoutingConfig, TargetAddress, TargetConfig, TargetKind, TargetProtocol,
 };
 use telemetry::Telemetry;
+pub(crate) use testkit::ports::free as free_port;
 use testkit::wire::Wire;
 
 /// A proxy with its revision counter and telemetry.
@@ -24,17 +25,28 @@ pub(crate) struct Bench {
     revision: std::sync::atomic::AtomicU64,
 }
 
-/// Limits that make a test of a time-out short. Sweeps are 100 ms apart.
+/// A time-out that a test waits for, and that nothing meets by accident: a busy machine may let a thread wait for half a second.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
+
+/// Limits that make a test of a time-out short.
 pub(crate) fn short() -> Limits {
     Limits {
-        head_timeout: Duration::from_millis(300),
-        keep_alive_timeout: Duration::from_millis(300),
-        connect_timeout: Duration::from_millis(300),
-        inactivity_timeout: Duration::from_millis(300),
-        tunnel_timeout: Duration::from_millis(300),
-        health_interval: Duration::from_millis(50),
-        refresh_interval: Duration::from_millis(50),
-        bind_interval: Duration::from_millis(50),
+        head_timeout: SHORT,
+        keep_alive_timeout: SHORT,
+        connect_timeout: SHORT,
+        inactivity_timeout: SHORT,
+        tunnel_timeout: SHORT,
+        ..brisk()
+    }
+}
+
+/// Limits of a proxy that looks after things twenty times a second, with the time-outs that it has by default.
+pub(crate) fn brisk() -> Limits {
+    let interval = Duration::from_millis(50);
+    Limits {
+        health_interval: interval,
+        refresh_interval: interval,
+        bind_interval: interval,
         ..Limits::default()
     }
 }
@@ -137,18 +149,6 @@ pub(crate) fn target(address: SocketAddr, kind: TargetKind) -> TargetConfig {
         kind,
         protocol: TargetProtocol::default(),
         tls: None,
-    }
-}
-
-/// A port that is free now. Nothing else on this machine hands out ports in the meantime, or the test fails on bind.
-pub(crate) fn free_port() -> u16 {
-    // The system may give the same one twice in a row, as nobody holds it in between.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
     }
 }
 

@@ -55,16 +55,13 @@ async fn a_trickle_does_not_extend_the_time_for_a_head() {
     let started = Instant::now();
     let mut sent = client.send(b"GET / HTTP/1.1\r\n").await;
     // A line now and then, until the proxy has enough.
-    while sent.is_ok() && started.elapsed() < Duration::from_secs(10) {
+    while sent.is_ok() {
+        assert!(started.elapsed() < testkit::wire::PATIENCE, "it goes on");
         tokio::time::sleep(Duration::from_millis(50)).await;
         sent = client.send(b"X: y\r\n").await;
-        if started.elapsed() > Duration::from_secs(1) {
-            break;
-        }
     }
     let rest = client.read_to_end().await.unwrap_or_default();
     assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408 "));
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -80,9 +77,8 @@ async fn idle_connections_are_closed_quietly() {
 async fn silent_targets() {
     let target = silent().await;
     let bench = serving(&target).await;
-    let mut client = bench.connect().await;
     for _ in 0..2 {
-        let response = client.ask(&get("shop", "/")).await.unwrap();
+        let response = bench.connect().await.ask(&get("shop", "/")).await.unwrap();
         assert_eq!(
             (response.status(), response.field("vamp-proxy-error").as_deref()),
             (504, Some("timeout"))

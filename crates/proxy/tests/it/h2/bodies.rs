@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
 use testkit::target::Target;
+use tokio::sync::Semaphore;
 
 use super::peers::{Client, Server, framed, get, read_body, request, soon, write};
-use crate::support::{Bench, gateway, route, short};
+use crate::support::{Bench, SHORT, gateway, route, short};
 
 const LARGE: usize = 10 * 1024 * 1024;
 
@@ -156,12 +157,14 @@ async fn slow_readers_hold_back_targets() {
 /// A target that takes nothing of a body: the client must not be able to send everything.
 #[tokio::test]
 async fn slow_targets_hold_back_clients() {
-    let server = Server::start(|request, mut respond| {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let server = Server::start(move |request, mut respond| {
+        let go_on = Arc::clone(&opened);
         Box::pin(async move {
             let mut body = request.into_body();
             let mut send = respond.send_response(Response::new(()), false)?;
-            // The client says when to read on.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            go_on.acquire().await.unwrap().forget();
             let all = read_body(&mut body).await?;
             write(&mut send, all.len().to_string().into(), true).await
         })
@@ -180,6 +183,7 @@ async fn slow_targets_hold_back_clients() {
         assert!(sent < LARGE);
     }
     assert!(sent < 1_000_000, "{sent}");
+    gate.add_permits(1);
     drop(soon("the rest", write(&mut send, Bytes::from_static(b"!"), true)).await);
     let text = soon("the answer", read_body(&mut answer)).await.unwrap();
     let total: usize = std::str::from_utf8(&text).unwrap().parse().unwrap();
@@ -195,7 +199,7 @@ async fn events_arrive_as_they_happen() {
             for index in 0..5 {
                 wire.send(format!("data: {index}\n\n").as_bytes()).await?;
                 // Longer than the limits allow between two pieces of other bodies.
-                tokio::time::sleep(Duration::from_millis(if index == 2 { 900 } else { 20 })).await;
+                tokio::time::sleep(if index == 2 { 3 * SHORT } else { Duration::from_millis(20) }).await;
             }
             Ok(())
         })
@@ -366,7 +370,7 @@ async fn answers_that_break_do_not_look_complete() {
             }
             let mut send = respond.send_response(Response::new(()), false)?;
             send.send_data("abc".into(), false)?;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(SHORT / 2).await;
             send.send_reset(h2::Reason::CANCEL);
             Ok(())
         })

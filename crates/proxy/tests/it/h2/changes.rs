@@ -112,7 +112,7 @@ async fn draining_finishes_what_is_under_way() {
         }
     })
     .await;
-    let drained = soon("the drain", bench.proxy.drain(Duration::from_secs(10))).await;
+    let drained = soon("the drain", bench.proxy.drain(Duration::from_secs(20))).await;
     assert_eq!(drained.cut, 0);
     for task in tasks {
         match soon("an answer", task).await.unwrap() {
