@@ -47,11 +47,13 @@ async fn only_the_newest_table_is_put_in_force_by_a_slow_agent() {
     let controller = world.controller().await;
     let agent = world.agent("a", &[controller.address]).await;
     world.environment.serves("a", 1).await;
-    *agent.proxy.slow.lock().unwrap() = Duration::from_millis(100);
+    // All that are published meanwhile are one.
+    *agent.proxy.slow.lock().unwrap() = Duration::from_secs(1);
     for revision in 2..=200_u16 {
         world.environment.publish(revision.into(), &[("shop", revision)]);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    *agent.proxy.slow.lock().unwrap() = Duration::ZERO;
     world.environment.serves("a", 200).await;
     let applies = agent.proxy.applies.load(Ordering::Relaxed);
     assert!(applies < 30, "{applies} tables were put in force");

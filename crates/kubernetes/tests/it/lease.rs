@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use crate::world::{NAMESPACE, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A Lease that nothing meets the end of by accident.
+const LONG: Duration = Duration::from_secs(20);
 
 async fn connect(cluster: &Cluster) -> kubernetes::Cluster {
     let folder = tempfile::tempdir().unwrap();
@@ -22,11 +24,12 @@ async fn connect(cluster: &Cluster) -> kubernetes::Cluster {
 }
 
 fn candidate(cluster: &kubernetes::Cluster, name: &str, start: &str) -> Candidate {
-    let timing = Timing {
-        lease: Duration::from_secs(2),
-        renew_deadline: Duration::from_millis(1_400),
-        retry: Duration::from_millis(200),
-    };
+    candidate_with(cluster, name, start, Duration::from_secs(2))
+}
+
+fn candidate_with(cluster: &kubernetes::Cluster, name: &str, start: &str, lease: Duration) -> Candidate {
+    let timing =
+        Timing { lease, renew_deadline: Duration::from_millis(1_400), retry: Duration::from_millis(200) };
     let settings = Settings {
         namespace: NAMESPACE.into(),
         identity: Identity::new(name, start),
@@ -68,10 +71,10 @@ async fn one_leads_and_hands_over_at_once() {
     let labels = json!({"a": "b", LEADER_LABEL: "true"});
     cluster.apply("pods", json!({"metadata": {"name": "old", "namespace": NAMESPACE, "labels": labels}}));
     let connected = connect(&cluster).await;
-    let a = candidate(&connected, "a", "1");
+    let a = candidate_with(&connected, "a", "1", LONG);
     let mut of_a = a.standing();
     until("a leads", &mut of_a, |standing| standing.leads).await;
-    let b = candidate(&connected, "b", "1");
+    let b = candidate_with(&connected, "b", "1", LONG);
     let mut of_b = b.standing();
     let able = Standing { leads: false, leader: Some("a".into()), able: true, problem: None };
     until("b stands by", &mut of_b, |standing| *standing == able).await;
@@ -80,7 +83,7 @@ async fn one_leads_and_hands_over_at_once() {
         other => Err(format!("{other:?}")),
     })
     .await;
-    assert_eq!(lease(&cluster)["spec"]["leaseDurationSeconds"], 2);
+    assert_eq!(lease(&cluster)["spec"]["leaseDurationSeconds"], LONG.as_secs());
     assert!(lease(&cluster)["spec"]["holderIdentity"].as_str().unwrap().starts_with("a_"));
 
     let begin = tokio::time::Instant::now();
@@ -88,7 +91,7 @@ async fn one_leads_and_hands_over_at_once() {
     assert!(!of_a.borrow().leads);
     until("b leads", &mut of_b, |standing| standing.leads).await;
     // Told by the watch, or with the next look at the latest; it did not wait for the Lease to run out.
-    assert!(begin.elapsed() < Duration::from_millis(1_500), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < LONG / 2, "{:?}", begin.elapsed());
     eventually("the label moves", || match labelled(&cluster).as_slice() {
         [one] if one == "b" => Ok(()),
         other => Err(format!("{other:?}")),
@@ -104,13 +107,13 @@ async fn one_leads_and_hands_over_at_once() {
 async fn a_leader_without_an_api_server_stops_in_time() {
     let cluster = Cluster::start(2).await.unwrap();
     let connected = connect(&cluster).await;
-    let a = candidate(&connected, "a", "1");
+    let a = candidate_with(&connected, "a", "1", LONG);
     let mut of_a = a.standing();
     until("a leads", &mut of_a, |standing| standing.leads).await;
     cluster.set_faults(Faults { errors: 100, ..Faults::default() });
     let begin = tokio::time::Instant::now();
     until("a stops", &mut of_a, |standing| !standing.leads && !standing.able).await;
-    assert!(begin.elapsed() < Duration::from_secs(2), "after the deadline, before the end of the Lease");
+    assert!(begin.elapsed() < LONG, "after the deadline, before the end of the Lease");
     assert!(of_a.borrow().problem.as_ref().is_some_and(|problem| problem.contains("leases")));
     cluster.set_faults(Faults::default());
     until("a leads again", &mut of_a, |standing| standing.leads && standing.problem.is_none()).await;

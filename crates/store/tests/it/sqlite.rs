@@ -1,6 +1,7 @@
 //! What only a file can go through: restarts, other owners, damage, and what a commit costs.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -157,13 +158,14 @@ async fn pruning_shrinks_the_file() {
     assert!(after * 2 < before, "{before} bytes before, {after} after");
 }
 
-/// A change of one gateway is two records and a few events. The bound is generous (unoptimised, a busy machine); the figure
-/// is printed.
+/// A change of one gateway is two records and a few events. The bound is generous (unoptimised, a busy machine), and what a disk
+/// takes to keep a few bytes is the disk's; the figures are printed.
 #[tokio::test]
 async fn a_commit_is_quick() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await.unwrap();
-    let mut times: Vec<Duration> = Vec::new();
+    let other = folder.path().join("other");
+    let (mut times, mut disk): (Vec<Duration>, Vec<Duration>) = Default::default();
     for n in 0..200_i64 {
         let mut commit = put("shop", json!({"n": n, "body": "x".repeat(2_000)}), Expect::Any);
         let mut state = put("shop", json!({"n": n}), Expect::Any).puts;
@@ -179,10 +181,17 @@ async fn a_commit_is_quick() {
         let start = Instant::now();
         store.commit(commit).await.unwrap();
         times.push(start.elapsed());
+        let start = Instant::now();
+        fs::File::create(&other)
+            .and_then(|mut file| file.write_all(b"bytes").and_then(|()| file.sync_all()))
+            .unwrap();
+        disk.push(start.elapsed());
     }
     times.sort_unstable();
-    println!("commit: median {:?}, p99 {:?}", times[100], times[198]);
-    assert!(times[100] < Duration::from_millis(100), "median {:?}", times[100]);
+    disk.sort_unstable();
+    println!("commit: median {:?}, p99 {:?}; the disk: median {:?}", times[100], times[198], disk[100]);
+    let bound = Duration::from_millis(100) + 4 * disk[100];
+    assert!(times[100] < bound, "median {:?}, of the disk {:?}", times[100], disk[100]);
     let start = Instant::now();
     let tags = ["gateways:shop", "route:weightupdated"].map(str::to_owned).into();
     let page = store.events(EventQuery { tags, ..EventQuery::default() }, Page::new(1, 30)).await.unwrap();

@@ -166,7 +166,7 @@ async fn a_missing_definition_or_right_is_named() {
 async fn an_api_server_that_fails_refuses_nothing_for_good() {
     let place = Place::new(38).await;
     let store =
-        ClusterStore::open(&place.cluster, Settings { patience: Duration::from_millis(300), ..settings() })
+        ClusterStore::open(&place.cluster, Settings { patience: Duration::from_secs(2), ..settings() })
             .await
             .unwrap();
     store.commit(put("shop", json!(1), Expect::Any)).await.unwrap();
@@ -185,7 +185,7 @@ async fn an_api_server_that_hangs_holds_a_commit_no_longer_than_its_patience() {
     let place = Place::new(40).await;
     // One request alone might take longer than all of it.
     let settings = Settings {
-        patience: Duration::from_millis(500),
+        patience: Duration::from_secs(2),
         request_timeout: Duration::from_secs(60),
         fold_pause: Duration::from_secs(60),
         ..settings()
@@ -204,7 +204,7 @@ async fn an_api_server_that_hangs_holds_a_commit_no_longer_than_its_patience() {
         assert!(matches!(first, Err(StoreError::InDoubt(_))), "{first:?}");
         let second = second.unwrap_err();
         assert!(matches!(second, StoreError::Unavailable(_) | StoreError::InDoubt(_)), "{second}");
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(30), "{took:?}");
         place.fake.speak();
         let loaded = store.load().await.unwrap();
         assert_eq!(loaded.revision, if carried_out { 2 } else { 1 }, "what is known is what is kept");
