@@ -29,7 +29,7 @@ pub use pods::{Kubelet, Pod, Serve};
 pub use skip::{CLUSTER, SKIPPED, skip};
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The label of namespaces that tests made: `kubectl delete namespaces -l vamp.io/test` removes what killed tests left.
 const MARK: &str = "vamp.io/test";

@@ -57,7 +57,7 @@ impl Api {
     /// Writes a document and waits until all proxies serve it. A leader that just changed is asked again.
     pub(crate) async fn put(&self, gateway: &str, document: &str) -> Answer {
         eventually(&format!("{gateway} to be written"), || async {
-            let path = format!("/gateways/{gateway}?wait=applied");
+            let path = format!("/gateways/{gateway}?wait=applied&timeout=10s");
             let answer = self.try_call("PUT", &path, Some(document)).await?;
             match answer.status {
                 202 => Ok(answer),
