@@ -103,7 +103,9 @@ pub(crate) async fn serve(client: &Client) -> Option<Vec<u8>> {
         first = false;
         // A client that always has another request ready must not keep others from theirs.
         consume_budget().await;
-        let next = exchange::run(client, &mut scratch, started).await;
+        // Boxed, though every request pays for that: a connection that waits for its next request keeps the size of all that it may
+        // ever run, and most connections wait.
+        let next = Box::pin(exchange::run(client, &mut scratch, started)).await;
         match next {
             Next::KeepAlive if scratch.advance() => left_over = Some(scratch),
             Next::KeepAlive => client.worker.give_back(scratch),
