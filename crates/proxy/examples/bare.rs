@@ -1,14 +1,14 @@
-//! The proxy without anything around it, for measurements: one gateway with one target, and one with a split, a header
-//! condition and stickiness.
+//! The proxy without anything around it, for measurements: one gateway with one target, one with a split, a header
+//! condition and stickiness, and the first once more with TLS. Each of them serves HTTP/1.1 and HTTP/2.
 //!
-//! `cargo run --release -p proxy --example bare -- THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B`
+//! `cargo run --release -p proxy --example bare -- THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B [TLS_PORT CERTIFICATE KEY]`
 
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::condition::Condition;
-use model::gateway::{Balance, Sticky};
+use model::gateway::{Balance, CertificateSource, Sticky, Tls, TlsVersion};
 use model::name::{GatewayName, RoutePath};
 use model::port::Protocol;
 use proxy::{Proxy, Settings};
@@ -17,14 +17,15 @@ use routing::config::{
 };
 use telemetry::Telemetry;
 
+const USAGE: &str = "expected THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B [TLS_PORT CERTIFICATE KEY]";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let numbers = std::env::args().skip(1).map(|text| text.parse::<u16>()).collect::<Result<Vec<_>, _>>()?;
-    let [threads, plain, split, a, b] = numbers[..] else {
-        return Err("expected THREADS PLAIN_PORT SPLIT_PORT TARGET_A TARGET_B".into());
-    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let numbers = arguments.iter().take(6).map(|text| text.parse()).collect::<Result<Vec<u16>, _>>()?;
+    let (&[threads, plain, split, a, b], rest) = numbers.split_first_chunk().ok_or(USAGE)?;
     let workers = usize::from(threads);
     let proxy = Proxy::start(Settings { workers, ..Settings::default() }, Telemetry::new(workers))?;
-    let gateways = vec![
+    let mut gateways = vec![
         gateway("plain", plain, None, vec![route("a", 10_000, None, a)?])?,
         gateway(
             "split",
@@ -36,6 +37,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ],
         )?,
     ];
+    if let &[port] = rest {
+        let [.., certificate, key] = &arguments[..] else { return Err(USAGE.into()) };
+        let files = CertificateSource::Files { certificate: certificate.clone(), key: key.clone() };
+        let tls = Tls { certificates: vec![files], minimum_version: TlsVersion::V12, redirect: false };
+        let plain = gateway("tls", port, None, vec![route("a", 10_000, None, a)?])?;
+        gateways.push(GatewayConfig { tls: Some(tls), ..plain });
+    }
     let gateways = gateways.into_iter().map(|gateway| (gateway.name.clone(), Arc::new(gateway))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let applied = runtime.block_on(proxy.apply(Arc::new(RoutingConfig { revision: 1, gateways })));

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::outbox::Outbox;
 use super::server::State;
 use crate::connection::Client;
 use crate::stream::Stream;
@@ -19,7 +20,14 @@ pub(crate) struct ClientWire {
 }
 
 /// A connection to a target.
-pub(crate) struct TargetWire(pub(crate) Stream);
+pub(crate) struct TargetWire(pub(crate) Rc<Target>);
+
+/// What the wire to a target shares with the task that drives it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) stream: Stream,
+    pub(crate) outbox: Outbox,
+}
 
 fn read(stream: &Stream, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
     loop {
@@ -30,21 +38,6 @@ fn read(stream: &Stream, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) ->
                 buffer.advance(result?);
                 return Poll::Ready(Ok(()));
             }
-        }
-    }
-}
-
-fn write(
-    stream: &Stream,
-    context: &mut Context<'_>,
-    mut attempt: impl FnMut() -> io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        match attempt() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                ready!(stream.poll_writable(context))?;
-            }
-            result => return Poll::Ready(result),
         }
     }
 }
@@ -75,12 +68,10 @@ impl AsyncRead for ClientWire {
     }
 }
 
+/// What is written is only gathered; the task of the connection sends it.
 impl AsyncWrite for ClientWire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = &self.client.stream;
-        let written = ready!(write(stream, context, || stream.try_write(bytes)))?;
-        self.state.sent(written);
-        Poll::Ready(Ok(written))
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -88,21 +79,19 @@ impl AsyncWrite for ClientWire {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.client.stream;
-        let written = ready!(write(stream, context, || stream.try_write_vectored(pieces)))?;
-        self.state.sent(written);
-        Poll::Ready(Ok(written))
+        self.state.outbox.poll_take(&self.client.stream, context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.client.stream.poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.state.outbox.poll_send(&self.client.stream, context))?;
         self.client.stream.shutdown_write();
         Poll::Ready(Ok(()))
     }
@@ -114,13 +103,14 @@ impl AsyncRead for TargetWire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        read(&self.0, context, buffer)
+        read(&self.0.stream, context, buffer)
     }
 }
 
+/// The same.
 impl AsyncWrite for TargetWire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        write(&self.0, context, || self.0.try_write(bytes))
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -128,19 +118,20 @@ impl AsyncWrite for TargetWire {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        write(&self.0, context, || self.0.try_write_vectored(pieces))
+        self.0.outbox.poll_take(&self.0.stream, context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.shutdown_write();
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.outbox.poll_send(&self.0.stream, context))?;
+        self.0.stream.shutdown_write();
         Poll::Ready(Ok(()))
     }
 }

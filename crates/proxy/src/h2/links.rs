@@ -17,7 +17,8 @@ use http::Request;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::io::TargetWire;
+use super::io::{Target, TargetWire};
+use super::outbox::Outbox;
 use super::{SEND_BUFFER, STREAM_WINDOW, STREAMS};
 use crate::stream::Stream;
 use crate::upstream::Destination;
@@ -129,7 +130,9 @@ impl Links {
             .max_header_list_size(HEAD)
             .max_send_buffer_size(SEND_BUFFER)
             .initial_max_send_streams(STREAMS);
-        let (requests, connection) = builder.handshake(TargetWire(stream)).await.map_err(io::Error::other)?;
+        let target = Rc::new(Target { stream, outbox: Outbox::default() });
+        let wire = TargetWire(Rc::clone(&target));
+        let (requests, connection) = builder.handshake(wire).await.map_err(io::Error::other)?;
         let link = Rc::new(Link {
             requests: RefCell::new(Some(requests)),
             streams: Cell::new(0),
@@ -140,7 +143,7 @@ impl Links {
         let (driven, of) = (Rc::clone(&link), Rc::clone(group));
         let idle_timeout = self.idle_timeout;
         tokio::task::spawn_local(async move {
-            drive(&driven, connection, idle_timeout).await;
+            drive(&driven, &target, connection, idle_timeout).await;
             driven.requests.take();
             driven.settled.set(true);
             driven.told.notify_waiters();
@@ -241,7 +244,12 @@ impl Drop for Ticket {
 }
 
 /// Runs a connection until it ends, its peer gives no sign of life, or nobody has used it for long.
-async fn drive(link: &Link, mut connection: Connection<TargetWire, Bytes>, idle_timeout: Duration) {
+async fn drive(
+    link: &Link,
+    target: &Target,
+    mut connection: Connection<TargetWire, Bytes>,
+    idle_timeout: Duration,
+) {
     let Some(mut pings) = connection.ping_pong() else { return };
     // The answer comes after the settings of the peer.
     let mut asked = pings.send_ping(Ping::opaque()).is_ok();
@@ -253,6 +261,9 @@ async fn drive(link: &Link, mut connection: Connection<TargetWire, Bytes>, idle_
     poll_fn(|context| {
         loop {
             if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            if let Poll::Ready(Err(_)) = target.outbox.poll_send(&target.stream, context) {
                 return Poll::Ready(());
             }
             if asked && let Poll::Ready(pong) = pings.poll_pong(context) {

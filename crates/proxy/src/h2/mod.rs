@@ -19,6 +19,7 @@ mod head;
 mod io;
 pub(crate) mod links;
 pub(crate) mod onward;
+mod outbox;
 pub(crate) mod server;
 mod stream;
 pub(crate) mod talk;

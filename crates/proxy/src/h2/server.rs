@@ -3,8 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::Request;
 
 use super::guard::{Flood, Guard};
 use super::io::ClientWire;
+use super::outbox::Outbox;
 use super::{SEND_BUFFER, STREAM_WINDOW, STREAMS, stream};
 use crate::connection::{Client, linger};
 
@@ -28,6 +30,8 @@ const GOOD_BYE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct State {
     guard: RefCell<Guard>,
+    /// What is to be sent.
+    pub(crate) outbox: Outbox,
     active: Cell<usize>,
     /// Bytes went out since the last look.
     moved: Cell<bool>,
@@ -38,6 +42,7 @@ impl State {
     fn new(now: u64) -> Rc<Self> {
         Rc::new(Self {
             guard: RefCell::new(Guard::new(now)),
+            outbox: Outbox::default(),
             active: Cell::new(0),
             moved: Cell::new(false),
             waker: RefCell::new(None),
@@ -48,9 +53,20 @@ impl State {
         self.guard.borrow_mut().received(bytes, now);
     }
 
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.moved.set(true);
-        self.guard.borrow_mut().sent(bytes);
+    /// Sends what was gathered; ready when the system has all of it.
+    fn poll_send(&self, client: &Client, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = self.outbox.poll_send(&client.stream, context);
+        let sent = self.outbox.take_sent();
+        if sent > 0 {
+            self.moved.set(true);
+            self.guard.borrow_mut().sent(sent as usize);
+        }
+        result
+    }
+
+    /// Answers that were given wait for the client to take them.
+    fn has_unsent(&self, connection: &Connection<ClientWire, Bytes>) -> bool {
+        connection.has_streams() || !self.outbox.is_empty()
     }
 
     /// A response was completed.
@@ -148,6 +164,7 @@ async fn run(client: &Rc<Client>, state: &Rc<State>, connection: &mut Connection
             }
             Event::Quiet => {
                 busy = false;
+                state.outbox.shrink();
                 client.watch.set(if leaving { GOOD_BYE } else { limits.keep_alive_timeout });
             }
             Event::Due if client.watch.is_retiring() && !leaving => {
@@ -156,11 +173,11 @@ async fn run(client: &Rc<Client>, state: &Rc<State>, connection: &mut Connection
                 client.watch.set(if busy { limits.inactivity_timeout } else { GOOD_BYE });
                 connection.graceful_shutdown();
             }
-            // What is under way has deadlines of its own; answers that were given may still wait for the client to take them.
-            Event::Due if busy || (state.moved.take() && connection.has_streams()) => {
+            // What is under way has deadlines of its own.
+            Event::Due if busy || (state.moved.take() && state.has_unsent(connection)) => {
                 client.watch.set(limits.inactivity_timeout);
             }
-            Event::Due if leaving || connection.has_streams() => return,
+            Event::Due if leaving || state.has_unsent(connection) => return,
             Event::Due => {
                 leaving = true;
                 client.watch.set_idle(false);
@@ -197,6 +214,9 @@ async fn next(
             Poll::Ready(Some(Err(_))) => return Poll::Ready(Event::Failed),
             Poll::Ready(None) => return Poll::Ready(Event::End),
             Poll::Pending => {}
+        }
+        if let Poll::Ready(Err(_)) = state.poll_send(client, context) {
+            return Poll::Ready(Event::Failed);
         }
         if busy && state.active.get() == 0 {
             return Poll::Ready(Event::Quiet);
