@@ -17,6 +17,8 @@ use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
 use crate::h1::head::Request;
 use crate::h2::links::Links;
+use crate::h2::seat::Seats;
+use crate::h2::server::{self, Arrived};
 use crate::health::Care;
 use crate::listener::{Key, Listener};
 use crate::pipes::Pipes;
@@ -71,6 +73,7 @@ pub(crate) struct Worker {
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) pool: Pool,
     pub(crate) links: Links,
+    pub(crate) seats: Seats<Arrived>,
     pub(crate) sweeper: Rc<Sweeper>,
     pub(crate) dice: RefCell<Chance>,
     table: RefCell<Arc<Table>>,
@@ -96,6 +99,7 @@ impl Worker {
             pipes: Rc::default(),
             pool: Pool::new(limits.pool_size, limits.pool_idle_timeout),
             links: Links::new(limits.pool_idle_timeout),
+            seats: Seats::new(server::seat),
             sweeper: Sweeper::new(Arc::clone(&shared.leaving)),
             dice: RefCell::new(Chance::new()),
             table: RefCell::default(),

@@ -20,6 +20,7 @@ mod io;
 pub(crate) mod links;
 pub(crate) mod onward;
 mod outbox;
+pub(crate) mod seat;
 pub(crate) mod server;
 mod stream;
 pub(crate) mod talk;

@@ -1,11 +1,12 @@
-//! One HTTP/2 connection of a client: streams come out as tasks, all of one worker. It ends when it was idle for long, when it is
+//! One HTTP/2 connection of a client. Its task drives the streams too ([`super::seat`]). It ends when it was idle for long, when it is
 //! told to retire (after what is under way), or when its client floods it.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use http::Request;
 use super::guard::{Flood, Guard};
 use super::io::ClientWire;
 use super::outbox::Outbox;
+use super::seat::{Seat, Streams};
 use super::{SEND_BUFFER, STREAM_WINDOW, STREAMS, stream};
 use crate::connection::{Client, linger};
 
@@ -32,10 +34,8 @@ pub(crate) struct State {
     guard: RefCell<Guard>,
     /// What is to be sent.
     pub(crate) outbox: Outbox,
-    active: Cell<usize>,
     /// Bytes went out since the last look.
     moved: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
 }
 
 impl State {
@@ -43,9 +43,7 @@ impl State {
         Rc::new(Self {
             guard: RefCell::new(Guard::new(now)),
             outbox: Outbox::default(),
-            active: Cell::new(0),
             moved: Cell::new(false),
-            waker: RefCell::new(None),
         })
     }
 
@@ -81,35 +79,24 @@ impl State {
     fn flood(&self) -> Option<Flood> {
         self.guard.borrow().flood()
     }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
 }
 
-/// Counts a stream that is served.
-struct Active(Rc<State>);
-
-impl Active {
-    fn new(state: &Rc<State>) -> Self {
-        state.active.set(state.active.get() + 1);
-        Self(Rc::clone(state))
-    }
+/// A request, and what serves it.
+pub(crate) struct Arrived {
+    client: Rc<Client>,
+    state: Rc<State>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
 }
 
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        if self.0.active.get() == 0 {
-            self.0.wake();
-        }
-    }
+/// A seat for the future that serves a stream.
+pub(crate) fn seat() -> Seat<Arrived> {
+    Seat::new(|Arrived { client, state, request, respond }| async move {
+        stream::serve(&client, &state, request, respond).await;
+    })
 }
 
 enum Event {
-    Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     /// The last stream under way has ended.
     Quiet,
     /// The deadline passed, or the connection is to retire.
@@ -117,6 +104,15 @@ enum Event {
     Flood(Flood),
     Failed,
     End,
+}
+
+/// A connection that is served.
+struct Serving {
+    client: Rc<Client>,
+    state: Rc<State>,
+    streams: Streams<Arrived>,
+    /// Streams were taken up since it was quiet.
+    busy: bool,
 }
 
 /// Serves a client that begins with the preface of HTTP/2. `first` is what was read of it.
@@ -141,92 +137,110 @@ pub(crate) async fn serve(client: Client, first: Vec<u8>) {
     };
     client.watch.set(limits.head_timeout);
     client.watch.set_idle(true);
-    run(&client, &state, &mut connection).await;
+    let mut serving = Serving { client: Rc::clone(&client), state, streams: Streams::new(), busy: false };
+    serving.run(&mut connection).await;
     drop(connection);
-    linger(&client).await;
+    // Streams that are left find that out, and end.
+    let mut lingering = pin!(linger(&client));
+    let mut lingered = false;
+    poll_fn(|context| {
+        serving.streams.poll(&client.worker.seats, context);
+        lingered = lingered || lingering.as_mut().poll(context).is_ready();
+        if lingered && serving.streams.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
-async fn run(client: &Rc<Client>, state: &Rc<State>, connection: &mut Connection<ClientWire, Bytes>) {
-    let limits = &client.worker.shared.settings.limits;
-    let mut busy = false;
-    let mut leaving = false;
-    loop {
-        match next(client, state, connection, busy).await {
-            Event::Stream(stream) => {
-                busy = true;
-                let (request, respond) = *stream;
-                let (client, state) = (Rc::clone(client), Rc::clone(state));
-                let active = Active::new(&state);
-                tokio::task::spawn_local(async move {
-                    stream::serve(&client, &state, request, respond).await;
-                    drop(active);
-                });
+impl Serving {
+    async fn run(&mut self, connection: &mut Connection<ClientWire, Bytes>) {
+        let (client, state) = (Rc::clone(&self.client), Rc::clone(&self.state));
+        let limits = &client.worker.shared.settings.limits;
+        let mut leaving = false;
+        loop {
+            match poll_fn(|context| self.poll_next(connection, context)).await {
+                Event::Quiet => {
+                    self.busy = false;
+                    self.streams.shrink();
+                    state.outbox.shrink();
+                    client.watch.set(if leaving { GOOD_BYE } else { limits.keep_alive_timeout });
+                }
+                Event::Due if client.watch.is_retiring() && !leaving => {
+                    leaving = true;
+                    client.watch.set_idle(false);
+                    client.watch.set(if self.busy { limits.inactivity_timeout } else { GOOD_BYE });
+                    connection.graceful_shutdown();
+                }
+                // What is under way has deadlines of its own.
+                Event::Due if self.busy || (state.moved.take() && state.has_unsent(connection)) => {
+                    client.watch.set(limits.inactivity_timeout);
+                }
+                Event::Due if leaving || state.has_unsent(connection) => return,
+                Event::Due => {
+                    leaving = true;
+                    client.watch.set_idle(false);
+                    client.watch.set(GOOD_BYE);
+                    connection.graceful_shutdown();
+                }
+                Event::Flood(flood) => {
+                    tracing::debug!(client = %client.peer, ?flood, "an HTTP/2 connection is closed: too many frames");
+                    client.watch.set_idle(false);
+                    client.watch.set(GOOD_BYE);
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    // Nothing is read any more; what matters is that this gets out.
+                    let closed = poll_fn(|context| {
+                        self.streams.poll(&client.worker.seats, context);
+                        connection.poll_closed(context)
+                    });
+                    let _ = client.watch.within(closed).await;
+                    return;
+                }
+                Event::Failed | Event::End => return,
             }
-            Event::Quiet => {
-                busy = false;
-                state.outbox.shrink();
-                client.watch.set(if leaving { GOOD_BYE } else { limits.keep_alive_timeout });
-            }
-            Event::Due if client.watch.is_retiring() && !leaving => {
-                leaving = true;
-                client.watch.set_idle(false);
-                client.watch.set(if busy { limits.inactivity_timeout } else { GOOD_BYE });
-                connection.graceful_shutdown();
-            }
-            // What is under way has deadlines of its own.
-            Event::Due if busy || (state.moved.take() && state.has_unsent(connection)) => {
-                client.watch.set(limits.inactivity_timeout);
-            }
-            Event::Due if leaving || state.has_unsent(connection) => return,
-            Event::Due => {
-                leaving = true;
-                client.watch.set_idle(false);
-                client.watch.set(GOOD_BYE);
-                connection.graceful_shutdown();
-            }
-            Event::Flood(flood) => {
-                tracing::debug!(client = %client.peer, ?flood, "an HTTP/2 connection is closed: too many frames");
-                client.watch.set_idle(false);
-                client.watch.set(GOOD_BYE);
-                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                // Nothing is read any more; what matters is that this gets out.
-                let _ = client.watch.within(poll_fn(|context| connection.poll_closed(context))).await;
-                return;
-            }
-            Event::Failed | Event::End => return,
         }
     }
-}
 
-async fn next(
-    client: &Client,
-    state: &State,
-    connection: &mut Connection<ClientWire, Bytes>,
-    busy: bool,
-) -> Event {
-    poll_fn(|context| {
-        let accepted = connection.poll_accept(context);
-        if let Some(flood) = state.flood() {
-            return Poll::Ready(Event::Flood(flood));
+    /// One turn: what came in is handed to streams, those that can go on do, and what was written before goes out.
+    fn poll_next(
+        &mut self,
+        connection: &mut Connection<ClientWire, Bytes>,
+        context: &mut Context<'_>,
+    ) -> Poll<Event> {
+        if let Some(end) = self.take_up(connection, context) {
+            return Poll::Ready(end);
         }
-        match accepted {
-            Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Event::Stream(Box::new(stream))),
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(Event::Failed),
-            Poll::Ready(None) => return Poll::Ready(Event::End),
-            Poll::Pending => {}
-        }
-        if let Poll::Ready(Err(_)) = state.poll_send(client, context) {
+        // What they write is in the hands of the `h2` crate, which wakes this task once more.
+        self.streams.poll(&self.client.worker.seats, context);
+        if let Poll::Ready(Err(_)) = self.state.poll_send(&self.client, context) {
             return Poll::Ready(Event::Failed);
         }
-        if busy && state.active.get() == 0 {
+        if self.busy && self.streams.is_empty() {
             return Poll::Ready(Event::Quiet);
         }
-        let mut waker = state.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
-            *waker = Some(context.waker().clone());
+        self.client.watch.poll_expired(context).map(|_| Event::Due)
+    }
+
+    /// Has the `h2` crate read and write what it can, and takes up the streams that came. Answers what ends the connection.
+    fn take_up(
+        &mut self,
+        connection: &mut Connection<ClientWire, Bytes>,
+        context: &mut Context<'_>,
+    ) -> Option<Event> {
+        loop {
+            let accepted = connection.poll_accept(context);
+            if let Some(flood) = self.state.flood() {
+                return Some(Event::Flood(flood));
+            }
+            match accepted {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.busy = true;
+                    let (client, state) = (Rc::clone(&self.client), Rc::clone(&self.state));
+                    let arrived = Arrived { client, state, request, respond };
+                    self.streams.add(&self.client.worker.seats, arrived);
+                }
+                Poll::Ready(Some(Err(_))) => return Some(Event::Failed),
+                Poll::Ready(None) => return Some(Event::End),
+                Poll::Pending => return None,
+            }
         }
-        drop(waker);
-        client.watch.poll_expired(context).map(|_| Event::Due)
-    })
-    .await
+    }
 }
