@@ -26,7 +26,7 @@ export function launch(): Promise<Browser> {
 /** A window that fails its test when the page asks another host, or when anything is wrong that a user would not see. */
 export async function open(browser: Browser, options: BrowserContextOptions = {}): Promise<{ page: Page; problems: string[] }> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options })
-  context.setDefaultTimeout(15_000)
+  context.setDefaultTimeout(30_000)
   const page = await context.newPage()
   if (FILES) {
     await context.route(/^http:\/\/127\.0\.0\.1:\d+\/(assets\/|ui(\/|$)|favicon|$)/, async (route) => {
@@ -69,6 +69,13 @@ export async function axe(page: Page): Promise<string[]> {
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.failureSummary.replace(/\s+/g, ' ').slice(0, 200)}`))
   })
+}
+
+/** Waits until what fades in or moves once has done so: on a busy machine that takes longer than its time. */
+export async function still(page: Page): Promise<void> {
+  await page.waitForFunction(() =>
+    document.getAnimations().every((animation) => animation.playState !== 'running' || animation.effect?.getComputedTiming().endTime === Infinity),
+  )
 }
 
 /** No page is wider than its window. */
