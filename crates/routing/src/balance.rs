@@ -40,7 +40,7 @@ pub(crate) fn choose(
         (Balance::Random, _) => return random(route, dice),
         (Balance::Source, Arrival::Request(request)) => Some(hash_address(request.source)),
         (Balance::Source, Arrival::Connection(source)) => Some(hash_address(source)),
-        (Balance::Uri, Arrival::Request(request)) => Some(hash(Seen::new(request).path.as_bytes())),
+        (Balance::Uri, Arrival::Request(request)) => Some(hash(Seen::new(request).path().as_bytes())),
         (Balance::UrlParameter(name), Arrival::Request(request)) => {
             let value = Seen::new(request).parameters(name).find(|value| !value.is_empty());
             value.map(|value| hash(value.as_bytes()))

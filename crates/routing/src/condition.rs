@@ -58,8 +58,15 @@ impl Test {
     }
 
     fn join(parts: impl Iterator<Item = Self>, all: bool) -> Self {
-        let parts = parts.collect();
-        if all { Self::All(parts) } else { Self::Any(parts) }
+        let mut parts: Vec<Self> = parts.collect();
+        match parts.pop() {
+            // One of one is neither all nor any.
+            Some(only) if parts.is_empty() => only,
+            last => {
+                parts.extend(last);
+                if all { Self::All(parts.into()) } else { Self::Any(parts.into()) }
+            }
+        }
     }
 
     fn operand(operand: &Operand, negated: bool) -> Self {

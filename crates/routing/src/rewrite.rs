@@ -61,8 +61,8 @@ impl Rule {
         for part in &self.parts {
             match part {
                 Piece::Literal(text) => path.push(text.as_bytes()),
-                Piece::Path => path.push_path(seen.path.as_bytes()),
-                Piece::Query => path.push(seen.query.unwrap_or_default().as_bytes()),
+                Piece::Path => path.push_path(seen.path().as_bytes()),
+                Piece::Query => path.push(seen.query().unwrap_or_default().as_bytes()),
                 Piece::Method => path.push(seen.request.method.as_bytes()),
                 Piece::Header(name) => {
                     seen.any_value(name, |value| {
@@ -74,7 +74,7 @@ impl Rule {
                     path.push(seen.parameters(name).next().unwrap_or_default().as_bytes());
                 }
                 Piece::PathReplace { pattern, replacement } => {
-                    path.push_path(&replace(seen.path.as_bytes(), pattern.as_ref(), replacement));
+                    path.push_path(&replace(seen.path().as_bytes(), pattern.as_ref(), replacement));
                 }
             }
             if path.text.len() > LONGEST {
@@ -185,7 +185,7 @@ pub(crate) fn apply(rules: &[Rule], request: &RequestHead<'_>) -> Option<String>
             continue;
         }
         if let Some(mut target) = rule.expand(&seen) {
-            if let Some(query) = seen.query {
+            if let Some(query) = seen.query() {
                 target.push('?');
                 target.push_str(query);
             }

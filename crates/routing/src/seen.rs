@@ -6,16 +6,13 @@ use crate::cookies;
 use crate::request::RequestHead;
 use crate::text::trim;
 
-/// A request head with its target taken apart. A rewrite looks at the target that the rewrite before it left, everything else
-/// at the request as received.
+/// A request head whose target can be taken apart, which is done only for those who ask. A rewrite looks at the target that the
+/// rewrite before it left, everything else at the request as received.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen<'a> {
     pub(crate) request: &'a RequestHead<'a>,
     /// Path and query.
     pub(crate) target: &'a str,
-    pub(crate) path: &'a str,
-    /// Without `?`; `None` when there is no `?`.
-    pub(crate) query: Option<&'a str>,
 }
 
 impl<'a> Seen<'a> {
@@ -24,11 +21,17 @@ impl<'a> Seen<'a> {
     }
 
     pub(crate) fn with_target(request: &'a RequestHead<'a>, target: &'a str) -> Self {
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (target, None),
-        };
-        Self { request, target, path, query }
+        Self { request, target }
+    }
+
+    /// The target up to the `?`.
+    pub(crate) fn path(&self) -> &'a str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// What follows the `?`; `None` when there is none.
+    pub(crate) fn query(&self) -> Option<&'a str> {
+        self.target.split_once('?').map(|(_, query)| query)
     }
 
     /// Calls `visit` with each line of a header until it returns true; returns whether it did. For `host` without such a field,
@@ -75,7 +78,7 @@ impl<'a> Seen<'a> {
 
     /// The values of a query parameter, not decoded. `;` separates like `&`, as in HAProxy.
     pub(crate) fn parameters<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
-        let pairs = self.query.unwrap_or_default().split(['&', ';']);
+        let pairs = self.query().unwrap_or_default().split(['&', ';']);
         pairs.filter_map(move |pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 }
