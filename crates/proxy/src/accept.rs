@@ -9,6 +9,7 @@ use crate::forward;
 use crate::h1::framing::Body;
 use crate::h1::head::{Name, Refusal, Request, Version};
 use crate::h1::target::{Identity, identify};
+use crate::h2::websocket;
 use crate::recent::RecentRequest;
 use crate::reply::Own;
 use crate::table::Served;
@@ -31,6 +32,8 @@ pub(crate) struct Accepted<'a> {
     pub(crate) body: Body,
     pub(crate) expects: bool,
     pub(crate) upgrade: bool,
+    /// The only upgrade that there is over HTTP/2; others are left out there, as an `Upgrade` may always be.
+    pub(crate) websocket: bool,
     pub(crate) hops: u32,
 }
 
@@ -59,7 +62,8 @@ pub(crate) fn accept<'a>(
         return Err(Own::LOOP);
     }
     let upgrade = body == Body::Empty && forward::may_upgrade(request, buffer);
-    Ok(Accepted { identity, body, expects, upgrade, hops: passed })
+    let websocket = upgrade && identity.method == "GET" && websocket::is_asked_for(request, buffer);
+    Ok(Accepted { identity, body, expects, upgrade, websocket, hops: passed })
 }
 
 /// A request as decisions see it.

@@ -28,11 +28,13 @@ pub(crate) fn identify<'a>(request: &Request, buffer: &'a [u8]) -> Result<Identi
         [b'/', ..] => (raw, None),
         b"*" if method == "OPTIONS" => (raw, None),
         _ => {
-            let rest = raw
-                .get(..7)
-                .filter(|scheme| scheme.eq_ignore_ascii_case("http://"))
-                .map(|_| &raw[7..])
-                .ok_or(Refusal::bad("the request target must start with a slash"))?;
+            let after = |scheme: &str| {
+                let start = raw.get(..scheme.len())?;
+                start.eq_ignore_ascii_case(scheme).then(|| &raw[scheme.len()..])
+            };
+            let rest = after("http://")
+                .or_else(|| after("https://"))
+                .ok_or(Refusal::bad("the request target must start with a slash, http:// or https://"))?;
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, path) = rest.split_at(end);
             if path.starts_with('?') {

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use h2::ext::Protocol;
-use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request as H2Request, Response as H2Response, StatusCode, Uri, request};
 use memchr::{memchr, memchr_iter};
 
@@ -106,19 +106,26 @@ pub(crate) fn request_framing(request: &Request, buffer: &[u8], ended: bool) -> 
     }
 }
 
-/// Puts the head of a response into lines.
+/// Puts the head of a response into lines. `empty`: nothing follows, and the lines have to say so.
 pub(crate) fn response(
     into: &mut Response,
     buffer: &mut Vec<u8>,
     status: StatusCode,
     headers: &HeaderMap,
+    empty: bool,
 ) -> Result<(), Refusal> {
+    if !(100..600).contains(&status.as_u16()) {
+        return Err(Refusal::new(502, "status code out of range"));
+    }
     into.begin(buffer, status.as_u16(), status.canonical_reason().unwrap_or(""));
     for (name, value) in headers {
         into.fields.push(buffer, name.as_str(), value.as_bytes());
         if into.fields.list.len() > 256 {
             return Err(Refusal::new(502, "too many header fields in the response"));
         }
+    }
+    if empty && !headers.contains_key(CONTENT_LENGTH) {
+        into.fields.push(buffer, "content-length", b"0");
     }
     into.end(buffer);
     Ok(())

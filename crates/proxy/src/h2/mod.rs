@@ -24,7 +24,7 @@ pub(crate) mod seat;
 pub(crate) mod server;
 mod stream;
 pub(crate) mod talk;
-mod websocket;
+pub(crate) mod websocket;
 
 /// Bytes that a peer may send on one stream before it is told to go on.
 const STREAM_WINDOW: u32 = 64 * 1024 - 1;

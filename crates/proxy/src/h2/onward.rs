@@ -63,7 +63,7 @@ impl Attempt<'_> {
             set_cookies: &plan.decision.set_cookies,
             extra: &extra,
             expects,
-            upgrade: accepted.upgrade,
+            upgrade: accepted.websocket,
             trailers,
             call: false,
             rest: self.rest,

@@ -410,6 +410,14 @@ impl Talk<'_> {
                 Ok(Done { next, reusable: reusable && excess.is_empty(), whole: true })
             }
             Err(Fault::Sink(_) | Fault::SinkTimeout) if !watch.is_over() => Ok(self.gone(facts)),
+            // Nothing of the answer has been sent yet, so there can be another.
+            Err(fault) if matches!(&outflow, Outflow::Plain { head, .. } if !head.is_empty()) => {
+                facts.sent = 0;
+                Err(match fault {
+                    Fault::SourceTimeout | Fault::SinkTimeout => Broken::late(touched.get()),
+                    _ => Broken::new(Own::bad_response("the response broke off"), false, touched.get()),
+                })
+            }
             Err(fault) => {
                 facts.error = Some(match fault {
                     Fault::SourceTimeout | Fault::SinkTimeout => "timeout",

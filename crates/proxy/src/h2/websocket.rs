@@ -1,12 +1,27 @@
 //! The handshake of WebSocket (RFC 6455), which HTTP/2 does without (RFC 8441): where one side speaks HTTP/1.1 and the other
 //! HTTP/2, the proxy does the part that is missing.
 
+use std::ops::ControlFlow;
+
 use routing::decide::Dice;
 use sha1::{Digest, Sha1};
+
+use crate::h1::head::{Name, Request, tokens};
 
 pub(crate) const KEY: &str = "sec-websocket-key";
 pub(crate) const ACCEPT: &str = "sec-websocket-accept";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Whether the head of a `GET` over HTTP/1.1 with an upgrade asks for WebSocket, and for nothing else (RFC 6455, 4.1).
+pub(crate) fn is_asked_for(request: &Request, buffer: &[u8]) -> bool {
+    let mut protocols = request.fields.known(Name::Upgrade).flat_map(|field| tokens(field.value.of(buffer)));
+    let mut key = false;
+    request.fields.each(buffer, KEY, &mut |_| {
+        key = true;
+        ControlFlow::Break(())
+    });
+    key && protocols.all(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+}
 
 /// A fresh key. It only has to be new to caches between us and the target.
 pub(crate) fn key(dice: &mut impl Dice) -> String {

@@ -89,7 +89,7 @@ impl Plan {
             *fresh = true;
             return Ok(None);
         }
-        if asked.accepted.upgrade && !ticket.takes_extended_connect().await {
+        if asked.accepted.websocket && !ticket.takes_extended_connect().await {
             return Err(Own::bad_response("the target takes no WebSocket over HTTP/2"));
         }
         Ok(Some(ticket))

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
+use http::StatusCode;
 
 use super::{Front, Talk};
 use crate::buffers::Loan;
@@ -138,14 +139,23 @@ impl Talk<'_> {
             match got.await? {
                 Ok(answer) => {
                     let (parts, recv) = answer.into_parts();
-                    return match head::response(response, reply, parts.status, &parts.headers) {
+                    // Without a length a client of HTTP/1.1 would read until the connection ends.
+                    let empty = matches!(front, Front::Plain(_))
+                        && recv.is_end_stream()
+                        && self.method != "HEAD"
+                        && !matches!(parts.status.as_u16(), 204 | 304);
+                    return match head::response(response, reply, parts.status, &parts.headers, empty) {
                         Ok(()) => Ok(recv),
                         Err(refusal) => Err(HeadFault::Bad(refusal.message)),
                     };
                 }
                 Err(answer) => {
                     interim += 1;
-                    let read = head::response(response, reply, answer.status(), answer.headers());
+                    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        // HTTP/2 has no such thing (RFC 9113, 8.6).
+                        return Err(HeadFault::Bad("protocol switch that nobody asked for"));
+                    }
+                    let read = head::response(response, reply, answer.status(), answer.headers(), false);
                     read.map_err(|refusal| HeadFault::Bad(refusal.message))?;
                     self.interim(interim, response, reply, out, front).await?;
                 }

@@ -314,6 +314,65 @@ async fn trailers_between_versions() {
     assert_eq!((answer.text(), answer.trailers.len()), ("abc".to_owned(), 0));
 }
 
+/// A target over HTTP/2 that answers as the path says: `/302` with that status and nothing else, `/101` with an interim answer,
+/// `/break` with a head that promises more than comes.
+async fn curt() -> Server {
+    Server::start(|request, mut respond| {
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            let head = |status: u16| Response::builder().status(status).body(()).unwrap();
+            match path.trim_start_matches('/') {
+                "break" => {
+                    let mut head = head(200);
+                    head.headers_mut().insert("content-length", HeaderValue::from(10));
+                    respond.send_response(head, false)?.send_reset(h2::Reason::INTERNAL_ERROR);
+                }
+                "101" => {
+                    respond.send_informational(head(101))?;
+                    respond.send_response(head(200), true)?;
+                }
+                status => drop(respond.send_response(head(status.parse().unwrap()), true)?),
+            }
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// An answer that is over with its head says so to clients of HTTP/1.1, which go on with the next on the same connection.
+#[tokio::test]
+async fn empty_answers_to_clients_of_http1() {
+    let server = curt().await;
+    let (bench, _client) = serving(None, Some(&server)).await;
+    let mut client = bench.connect().await;
+    for (status, length) in [(200, Some("0")), (302, Some("0")), (404, Some("0")), (204, None), (304, None)] {
+        let answer = client.ask(&format!("GET /{status} HTTP/1.1\r\nHost: core.test\r\n\r\n")).await.unwrap();
+        assert_eq!((answer.status(), answer.field("content-length").as_deref()), (status, length));
+        assert_eq!((answer.text().as_str(), answer.field("transfer-encoding")), ("", None), "{status}");
+    }
+    client.send(b"HEAD /200 HTTP/1.1\r\nHost: core.test\r\n\r\n").await.unwrap();
+    assert_eq!(client.read_head_only().await.unwrap().unwrap().field("content-length"), None);
+    let old =
+        client.ask("GET /200 HTTP/1.0\r\nHost: core.test\r\nConnection: keep-alive\r\n\r\n").await.unwrap();
+    assert_eq!(old.field("content-length").as_deref(), Some("0"));
+    assert_eq!(server.count(), 7);
+}
+
+#[tokio::test]
+async fn answers_that_are_none() {
+    let server = curt().await;
+    let (bench, mut client) = serving(None, Some(&server)).await;
+    for path in ["/101", "/999", "/break"] {
+        let mut plain = bench.connect().await;
+        let answer = plain.ask(&format!("GET {path} HTTP/1.1\r\nHost: core.test\r\n\r\n")).await.unwrap();
+        let said = (answer.status(), answer.field("vamp-proxy-error"));
+        assert_eq!(said, (502, Some("bad_response".into())), "{path}");
+    }
+    for path in ["/101", "/999"] {
+        assert_eq!(client.ask(get("core", path), b"").await.status(), 502, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn interim_answers() {
     let plain = Target::start(|mut wire, _, _| {

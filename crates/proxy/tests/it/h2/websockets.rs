@@ -56,6 +56,32 @@ fn accept_of(key: &str) -> String {
     text
 }
 
+/// HTTP/2 has no other upgrade, and an upgrade may be ignored: such a request is an ordinary one there.
+#[tokio::test]
+async fn other_upgrades_are_left_out_on_the_way_to_http2() {
+    let server = Server::echo().await;
+    let bench = Bench::new();
+    bench.apply(vec![gateway("shop", vec![framed("a", 100, &[server.address])])]).await;
+    let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
+    for (method, protocol, key) in [
+        ("GET", "foo", ""),
+        ("GET", "foo", key.as_str()),
+        ("GET", "TLS/1.0", ""),
+        ("GET", "foo, websocket", key.as_str()),
+        ("GET", "websocket", ""),
+        ("DELETE", "websocket", key.as_str()),
+    ] {
+        let asked = format!(
+            "{method} /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n{key}\r\n"
+        );
+        let answer = bench.connect().await.ask(&asked).await.unwrap();
+        let text = answer.text();
+        assert_eq!(answer.status(), 200, "{method} {protocol} {key}: {text}");
+        assert!(text.starts_with(&format!("{method} http://shop.test/chat\n")), "{text}");
+        assert!(!text.contains("upgrade"), "{text}");
+    }
+}
+
 /// A target over HTTP/2 that says back what it hears.
 async fn server() -> Server {
     let mut builder = h2::server::Builder::new();
