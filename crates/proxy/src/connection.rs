@@ -207,9 +207,9 @@ async fn first_bytes(client: &Client, first: bool) -> Option<Box<Scratch>> {
     let mut try_first = first;
     loop {
         if !try_first {
-            client.watch.set_idle(!first);
+            client.watch.set_waiting(!first);
             let ready = client.stream.readable(&client.watch).await;
-            client.watch.set_idle(false);
+            client.watch.set_waiting(false);
             ready.ok()?;
         }
         try_first = false;

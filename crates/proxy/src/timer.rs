@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 /// How often deadlines are looked at, and so how late they may fire.
 const TICK: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
+/// An idle connection that is to end stays open for so long: its client may have sent the next request already.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
@@ -45,8 +47,10 @@ struct Entry {
     limit: Cell<u64>,
     /// When the connection wants to be woken to look at its peer; not a deadline.
     look: Cell<u64>,
-    /// Waiting for a next request: nothing is lost when the connection is closed.
+    /// Has nothing under way: nothing is lost when the connection is told to close.
     idle: Cell<bool>,
+    /// Waits for a next request of HTTP/1, which cannot be told that it comes too late.
+    waiting: Cell<bool>,
     /// Asked to close when it is idle.
     retiring: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -99,6 +103,7 @@ impl Sweeper {
             limit: Cell::new(NEVER),
             look: Cell::new(NEVER),
             idle: Cell::new(false),
+            waiting: Cell::new(false),
             retiring: Cell::new(false),
             waker: RefCell::new(None),
         });
@@ -131,11 +136,15 @@ impl Sweeper {
         }
     }
 
-    /// Asks connections to close once they have nothing under way: those of one listener, or all.
-    pub(crate) fn retire(&self, group: Option<u64>) {
+    /// Asks connections to close once they have nothing under way: those of one listener, or all. A connection that waits for a
+    /// request is closed when none comes for a second, or for half of `within`.
+    pub(crate) fn retire(&self, group: Option<u64>, within: Duration) {
+        let patience = self.later(LAST_REQUEST.min(within / 2));
         let meant = |entry: &Entry| group.is_none_or(|group| group == entry.group);
         for entry in self.entries.borrow().iter().filter(|entry| meant(entry)) {
-            entry.retiring.set(true);
+            if !entry.retiring.replace(true) && entry.waiting.get() {
+                entry.at.set(entry.at.get().min(patience));
+            }
         }
         self.wake(meant);
     }
@@ -209,6 +218,14 @@ impl Watch {
     /// Marks the connection as idle between requests, or not.
     pub(crate) fn set_idle(&self, idle: bool) {
         self.entry.idle.set(idle);
+    }
+
+    /// Marks the connection as waiting for a next request, or not.
+    pub(crate) fn set_waiting(&self, waiting: bool) {
+        self.entry.waiting.set(waiting);
+        if waiting && self.entry.retiring.get() {
+            self.entry.at.set(self.entry.at.get().min(self.sweeper.later(LAST_REQUEST)));
+        }
     }
 
     /// Expired once the deadline has passed, or at once for an idle connection that is to retire.

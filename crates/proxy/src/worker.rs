@@ -161,7 +161,7 @@ impl Worker {
         for listener in &stopped {
             listener.serve_from(table);
             listener.stop();
-            self.sweeper.retire(Some(listener.group()));
+            self.sweeper.retire(Some(listener.group()), Duration::MAX);
         }
         let mut listeners = self.listeners.borrow_mut();
         for (key, socket) in add {
@@ -198,7 +198,7 @@ impl Worker {
             listener.ended().await;
         }
         while self.sweeper.open() > 0 && tokio::time::Instant::now() < end {
-            self.sweeper.retire(None);
+            self.sweeper.retire(None, deadline);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.sweeper.open()

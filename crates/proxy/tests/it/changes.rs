@@ -263,15 +263,22 @@ async fn draining_finishes_what_is_under_way() {
     let mut idle = bench.connect().await;
     gate.add_permits(1);
     idle.ask(&get("shop", "/")).await.unwrap();
+    let mut late = bench.connect().await;
+    gate.add_permits(1);
+    late.ask(&get("shop", "/")).await.unwrap();
     let mut busy = bench.connect().await;
     busy.send(get("shop", "/").as_bytes()).await.unwrap();
-    assert!(eventually(|| target.count() == 2).await);
+    assert!(eventually(|| target.count() == 3).await);
     let address = bench.proxy.virtual_host_address().unwrap();
     let proxy = bench.proxy.clone();
     let drain = tokio::spawn(async move { proxy.drain(Duration::from_secs(20)).await });
-    assert_eq!(idle.read_to_end().await.unwrap(), b"");
+    // A request that was on its way to a connection that had nothing to do is answered, and the last one there.
     assert!(is_closed(address).await);
-    gate.add_permits(1);
+    // The busy one waits in front of it.
+    gate.add_permits(2);
+    let answer = late.ask(&get("shop", "/")).await.unwrap();
+    assert_eq!((answer.status(), answer.field("connection").as_deref()), (200, Some("close")));
+    assert_eq!(idle.read_to_end().await.unwrap(), b"");
     let last = busy.read_response().await.unwrap();
     assert_eq!((last.status(), last.field("connection").as_deref()), (200, Some("close")));
     assert_eq!(drain.await.unwrap().cut, 0);
