@@ -6,9 +6,14 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Connects; the caller bounds the time.
-pub(crate) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+use crate::descriptors::Descriptors;
+
+/// Connects within the descriptors that there are for targets; the caller bounds the time.
+pub(crate) async fn dial(address: SocketAddr, descriptors: Descriptors) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if !descriptors.suffice_for_target(&socket) {
+        return Err(Errno::MFILE.into());
+    }
     // The system takes the own port of a connection from a range that ports of gateways lie in as well. With this on both
     // sockets, and only then, a listener can still have a port that a connection of ours happens to sit on.
     socket.set_reuseaddr(true)?;
@@ -56,7 +61,7 @@ mod tests {
         };
         let address = (0..100).find_map(|number| even(&number)).unwrap();
         for attempt in 0..40_000 {
-            assert!(dial(address).await.is_err(), "{attempt}");
+            assert!(dial(address, Descriptors::ALL).await.is_err(), "{attempt}");
         }
     }
 
@@ -69,7 +74,7 @@ mod tests {
         let mut streams = Vec::new();
         let mut last = None;
         for _ in 0..200 {
-            let stream = dial(target.local_addr().unwrap()).await.unwrap();
+            let stream = dial(target.local_addr().unwrap(), Descriptors::ALL).await.unwrap();
             match crate::listener::bind(stream.local_addr().unwrap(), 2) {
                 Ok(sockets) => return assert_eq!(sockets.len(), 2),
                 Err(error) => last = Some(error),

@@ -25,6 +25,7 @@ use routing::table::{Target, TargetState};
 
 use crate::budget::RetryBudget;
 use crate::care::CareRules;
+use crate::descriptors::Descriptors;
 use crate::dial::{dial, is_own_fault};
 use crate::outlier::{self, OutlierRules, Peer, Sample, Standing, Turn};
 use crate::slots::Slots;
@@ -440,7 +441,7 @@ fn check_all(served: &Arc<Served>, which: Which, timeout: Duration) {
 
 async fn check_one(served: Arc<Served>, chosen: Chosen, address: SocketAddr, timeout: Duration) {
     let health = &served.target(chosen).health;
-    match tokio::time::timeout(timeout, dial(address)).await {
+    match tokio::time::timeout(timeout, dial(address, Descriptors::ALL)).await {
         Ok(Err(error)) if is_own_fault(&error) => {}
         connected => {
             health.checked(matches!(connected, Ok(Ok(_))), &served.rules.outliers);

@@ -25,6 +25,7 @@ mod buffers;
 mod busy;
 mod care;
 mod connection;
+mod descriptors;
 mod dial;
 mod exchange;
 mod facts;
@@ -83,6 +84,7 @@ use tokio::task::LocalSet;
 
 use access_log::AccessLogger;
 use care::CareRules;
+use descriptors::Descriptors;
 use health::Care;
 use maintenance::{Command, Maintenance};
 use meter::Meters;
@@ -196,7 +198,7 @@ impl Proxy {
     pub fn start(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, StartError> {
         let mut settings = settings;
         let address = settings.address;
-        raise_descriptor_limit();
+        let descriptors = Descriptors::raise();
         settings.workers = settings.workers.clamp(1, 1024);
         settings.limits.head_bytes = settings.limits.head_bytes.clamp(1024, 64 * 1024);
         settings.limits.fields = settings.limits.fields.clamp(1, h1::head::MAX_FIELDS);
@@ -236,6 +238,7 @@ impl Proxy {
             leaving: Arc::default(),
             newcomers: AtomicU64::new(0),
             handshakes: secure::Counts::default(),
+            descriptors,
         });
         let workers = (0..settings.workers)
             .map(|index| spawn_worker(index, &shared))
@@ -444,18 +447,6 @@ impl Proxy {
             Ok(()) => drained.await.unwrap_or(Drained { cut: 0 }),
             Err(_) => Drained { cut: 0 },
         }
-    }
-}
-
-/// Every request takes two descriptors, and what a process may have without asking is often 1024. It may have as many as the
-/// hard limit says for the asking; who wants fewer lowers that one.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-    {
-        tracing::warn!(?current, ?maximum, %error, "the limit of open files cannot be raised");
     }
 }
 

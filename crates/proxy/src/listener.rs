@@ -268,7 +268,7 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
                     if worker.shared.leaving.load(Relaxed) {
                         worker.shared.newcomers.fetch_add(1, Relaxed);
                     }
-                    if listener.open.get() >= share {
+                    if listener.open.get() >= share || !has_room(worker, &stream) {
                         refuse(&stream, listener.is_tcp() || listener.speaks_tls());
                         continue;
                     }
@@ -319,6 +319,12 @@ async fn accept(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Rc<AsyncFd
             },
         }
     }
+}
+
+/// Whether the descriptors suffice for one more client and its target. Idle connections to targets go first.
+fn has_room(worker: &Worker, stream: &std::net::TcpStream) -> bool {
+    let descriptors = &worker.shared.descriptors;
+    descriptors.suffice_for_client(stream, 0) || descriptors.suffice_for_client(stream, worker.pool.clear())
 }
 
 /// Serves a connection, whatever it speaks.

@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::descriptors::Descriptors;
 use crate::dial::dial;
 use crate::pipes::Pipe;
 use crate::stream::Glance;
@@ -33,8 +34,8 @@ impl Socket {
     }
 
     /// Connects; the caller bounds the time.
-    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { fresh: RefCell::new(None), io: OnceCell::from(dial(address).await?) })
+    pub(crate) async fn connect(address: SocketAddr, descriptors: Descriptors) -> io::Result<Self> {
+        Ok(Self { fresh: RefCell::new(None), io: OnceCell::from(dial(address, descriptors).await?) })
     }
 
     fn registered(&self) -> io::Result<&TcpStream> {

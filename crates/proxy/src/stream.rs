@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::descriptors::Descriptors;
 use crate::pipes::Pipe;
 use crate::socket::Socket;
 use crate::timer::{Expired, Watch};
@@ -59,8 +60,8 @@ impl Stream {
     }
 
     /// Connects; the caller bounds the time.
-    pub(crate) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: Socket::connect(address).await?, tls: OnceCell::new() })
+    pub(crate) async fn connect(address: SocketAddr, descriptors: Descriptors) -> io::Result<Self> {
+        Ok(Self { socket: Socket::connect(address, descriptors).await?, tls: OnceCell::new() })
     }
 
     /// What TLS came to, if this is a TLS connection.

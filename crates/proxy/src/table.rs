@@ -224,7 +224,7 @@ impl ServedTarget {
 
     /// Connects, and shakes hands where the target is reached with TLS. The caller bounds the time.
     pub(crate) async fn connect(&self, client: &Client) -> io::Result<Stream> {
-        let stream = Stream::connect(self.address).await?;
+        let stream = Stream::connect(self.address, client.worker.shared.descriptors).await?;
         if let Some(connector) = &self.tls {
             // Of its own: several requests of a client may connect at the same time.
             let watch = client.worker.sweeper.watch(client.listener.group());

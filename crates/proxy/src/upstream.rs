@@ -67,8 +67,10 @@ impl Pool {
         idle.values().map(Vec::len).sum()
     }
 
-    pub(crate) fn clear(&self) {
-        self.idle.borrow_mut().clear();
+    /// Drops all. How many there were.
+    pub(crate) fn clear(&self) -> usize {
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        idle.values().map(Vec::len).sum()
     }
 }
 

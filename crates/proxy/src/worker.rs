@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::access_log::AccessLogger;
 use crate::buffers::Buffers;
+use crate::descriptors::Descriptors;
 use crate::h1::head::Request;
 use crate::h2::links::Links;
 use crate::h2::seat::Seats;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// Connections accepted since then.
     pub(crate) newcomers: AtomicU64,
     pub(crate) handshakes: Counts,
+    pub(crate) descriptors: Descriptors,
 }
 
 /// What a worker is told.

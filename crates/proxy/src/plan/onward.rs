@@ -115,9 +115,10 @@ impl Plan {
                 self.explain_tls(chosen, error);
                 Own::TLS
             }
+            Some(error) if is_own_fault(error) => Own::OVERLOAD,
             Some(_) => Own::CONNECT,
         };
-        if !failure.is_some_and(|error| is_own_fault(&error)) {
+        if own != Own::OVERLOAD {
             self.served.refused(chosen);
         }
         if asked.watch.is_over() {
