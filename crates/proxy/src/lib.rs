@@ -62,6 +62,7 @@ mod tls;
 mod trace;
 mod tunnel;
 mod upstream;
+mod vital;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -92,6 +93,7 @@ use recent::Recent;
 pub use recent::TriedRequest;
 use table::Table;
 use tls::Keeper;
+use vital::Failures;
 use worker::{Message, Shared};
 
 pub use health::{Incident, TargetCondition};
@@ -238,6 +240,7 @@ impl Proxy {
             leaving: Arc::default(),
             newcomers: AtomicU64::new(0),
             handshakes: secure::Counts::default(),
+            failures: Failures::default(),
             descriptors,
         });
         let workers = (0..settings.workers)
@@ -259,7 +262,7 @@ impl Proxy {
             Keeper::new(wanted, Arc::clone(&certificates)),
         );
         let maintenance = maintenance.with_tls_sockets(virtual_hosts_tls);
-        let commands = spawn_maintenance(maintenance).map_err(StartError::Worker)?;
+        let commands = spawn_maintenance(maintenance, &shared).map_err(StartError::Worker)?;
         Ok(Self {
             commands,
             current,
@@ -428,6 +431,12 @@ impl Proxy {
         }
     }
 
+    /// Ends when a part without which the proxy serves nobody has failed, and names it. It cannot be mended from within: the process
+    /// should end, so that whoever started it starts it again.
+    pub async fn failed(&self) -> &'static str {
+        self.shared.failures.first().await
+    }
+
     /// From now on every response asks its client to come on another connection (`Connection: close`). Nothing is cut, and new
     /// connections are served. For the time between the moment when clients are led elsewhere and [`Proxy::drain`]: a client that
     /// speaks in that time is never surprised by a connection that is closed just when it sends its next request.
@@ -461,11 +470,16 @@ fn spawn_worker(index: usize, shared: &Arc<Shared>) -> io::Result<mpsc::Unbounde
     Ok(sender)
 }
 
-fn spawn_maintenance(maintenance: Maintenance) -> io::Result<mpsc::UnboundedSender<Command>> {
+fn spawn_maintenance(
+    maintenance: Maintenance,
+    shared: &Shared,
+) -> io::Result<mpsc::UnboundedSender<Command>> {
+    let vital = shared.failures.watch("the maintenance of the proxy");
     let (sender, commands) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    thread::Builder::new()
-        .name("vamp-proxy-care".into())
-        .spawn(move || LocalSet::new().block_on(&runtime, maintenance.run(commands)))?;
+    thread::Builder::new().name("vamp-proxy-care".into()).spawn(move || {
+        let _vital = vital;
+        LocalSet::new().block_on(&runtime, maintenance.run(commands));
+    })?;
     Ok(sender)
 }

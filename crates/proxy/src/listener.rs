@@ -151,6 +151,7 @@ impl Listener {
         });
         let (worker, accepting) = (Rc::clone(worker), Rc::clone(&listener));
         tokio::task::spawn_local(async move {
+            let _vital = worker.shared.failures.watch("a listener of the proxy");
             accept(&worker, &accepting, socket).await;
             accepting.closed.set(true);
             accepting.ended.notify_one();

@@ -31,6 +31,7 @@ use crate::table::Table;
 use crate::timer::Sweeper;
 use crate::trace::{self, Part, TraceContext};
 use crate::upstream::Pool;
+use crate::vital::Failures;
 
 /// What all workers share; fixed while the proxy runs.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     /// Connections accepted since then.
     pub(crate) newcomers: AtomicU64,
     pub(crate) handshakes: Counts,
+    pub(crate) failures: Failures,
     pub(crate) descriptors: Descriptors,
 }
 
@@ -214,11 +216,15 @@ pub(crate) fn run(
     runtime: &tokio::runtime::Runtime,
     mut messages: mpsc::UnboundedReceiver<Message>,
 ) {
+    let _vital = shared.failures.watch("a worker of the proxy");
     let tasks = LocalSet::new();
     tasks.block_on(runtime, async move {
         let worker = Worker::new(index, shared);
         let sweeping = Rc::clone(&worker);
-        tokio::task::spawn_local(async move { sweeping.sweeper.run(|| sweeping.sweep()).await });
+        tokio::task::spawn_local(async move {
+            let _vital = sweeping.shared.failures.watch("the deadlines of a worker of the proxy");
+            sweeping.sweeper.run(|| sweeping.sweep()).await;
+        });
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Apply { table, add, remove, done } => {

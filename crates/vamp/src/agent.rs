@@ -34,7 +34,7 @@ use tracing::{info, warn};
 use crate::certificates;
 use crate::export::Export;
 use crate::incidents;
-use crate::process;
+use crate::process::{self, vital};
 use crate::settings::{AgentSettings, FollowerSettings};
 use crate::takeover::{self, Predecessor, Running, Service};
 
@@ -199,6 +199,7 @@ impl Agent {
         let export = Export::new(&follower.proxy, &options.name, &mut settings);
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
+        vital::watch_proxy(&proxy);
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
         let (reported, reports) = watch::channel(applied(proxy.reported().borrow().clone()));
         let served = Served { proxy: proxy.clone(), reported: reports };

@@ -16,7 +16,7 @@ use telemetry::{Key, Telemetry, Window};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::process::Memory;
+use crate::process::{Memory, vital};
 use crate::services;
 use crate::settings::HistorySettings;
 
@@ -68,10 +68,14 @@ impl Environment {
         let control = Control::start(rules, store, observation, Arc::new(control::SystemClock))
             .await
             .context("cannot start the control plane")?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(tick(Arc::clone(&telemetry), control.clone(), memory));
-        tasks.spawn(publish_metrics(Arc::clone(&telemetry), control.clone(), metrics));
-        Ok(Self { control, telemetry, tasks })
+        vital::watch_control(&control);
+        let mut environment = Self { control, telemetry, tasks: JoinSet::new() };
+        let (telemetry, control) = (&environment.telemetry, &environment.control);
+        let tick = tick(Arc::clone(telemetry), control.clone(), memory);
+        let publish = publish_metrics(Arc::clone(telemetry), control.clone(), metrics);
+        environment.spawn(tick);
+        environment.spawn(publish);
+        Ok(environment)
     }
 
     /// Keeps a Kubernetes Service for each gateway with a port.
@@ -81,12 +85,12 @@ impl Environment {
         service_type: ServiceType,
         owner: String,
     ) {
-        self.tasks.spawn(services::keep(platform.clone(), self.control.clone(), service_type, owner));
+        self.spawn(services::keep(platform.clone(), self.control.clone(), service_type, owner));
     }
 
     /// Lets something go on for as long as the environment does.
     pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn(vital::run("a task of an environment", task));
     }
 
     /// Ends it: nothing is changed from now on, not even what was begun.

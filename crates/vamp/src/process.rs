@@ -1,6 +1,7 @@
 //! What every process of Vamp that serves has: a runtime, a log, a signal to stop, a first line for whoever started it.
 
 mod memory;
+pub(crate) mod vital;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{IsTerminal as _, Write as _};
@@ -57,6 +58,9 @@ pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)
+        // Told on standard error as well, and whoever cannot do that panics: a full disk or a reader that has gone would end the tasks
+        // that log.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     if settings.format == "json" {
         log.json().init()

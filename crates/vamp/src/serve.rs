@@ -30,7 +30,7 @@ use crate::environment::{Environment, Metrics, Parts};
 use crate::export::Export;
 use crate::gateways;
 use crate::incidents;
-use crate::process::{self, Memory};
+use crate::process::{self, Memory, vital};
 use crate::serve::platform::Platform;
 use crate::settings::Settings;
 use crate::takeover::{self, Predecessor, Running, Service};
@@ -164,6 +164,7 @@ impl Server {
         let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
+        vital::watch_proxy(&proxy);
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
         let reserved: Vec<u16> = [Some(api), Some(virtual_hosts), proxy.virtual_host_tls_address()]

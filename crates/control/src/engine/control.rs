@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) acks: Acks,
     pub(crate) ring: Mutex<Ring>,
+    /// Whether the task that makes all changes has failed; none while it runs.
+    failed: watch::Sender<Option<bool>>,
     /// True once nothing more is to be changed.
     pub(crate) stopping: watch::Sender<bool>,
     /// Changes after every change of the proxies in the view.
@@ -88,13 +90,19 @@ impl Control {
             events: broadcast::Sender::new(EVENT_BACKLOG),
             acks: Acks::new(),
             ring: Mutex::new(Ring::new()),
+            failed: watch::Sender::default(),
             stopping: watch::Sender::default(),
             proxies: watch::Sender::new(()),
         });
         let (requests, queue) = mpsc::channel(QUEUE);
         // Publishes what was last in force before it returns.
         let task = Task::new(shared.clone(), settings, core, queue, observation);
-        tokio::spawn(task.run());
+        let running = tokio::spawn(task.run());
+        let ended = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let failed = running.await.is_err_and(|error| error.is_panic());
+            ended.failed.send_replace(Some(failed));
+        });
         Ok(Self { shared, requests })
     }
 
@@ -121,6 +129,13 @@ impl Control {
     pub async fn stop(&self) {
         self.shared.stopping.send_replace(true);
         self.requests.closed().await;
+    }
+
+    /// Ends when the control plane does: true when it has failed, so that it can neither go on nor stop in order.
+    pub async fn failed(&self) -> bool {
+        let mut failed = self.shared.failed.subscribe();
+        // The sender is in `self`.
+        failed.wait_for(Option::is_some).await.is_ok_and(|failed| *failed == Some(true))
     }
 
     /// The configuration for proxies: always the newest.

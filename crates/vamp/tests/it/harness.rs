@@ -53,8 +53,17 @@ impl Vamp {
         Self::start_sized(arguments, 60).await
     }
 
+    /// Starts `serve` after a shell has run `preparation`.
+    pub(crate) async fn start_in(preparation: &str, arguments: &[&str]) -> Self {
+        Self::begin(Some(preparation), arguments, 60).await
+    }
+
     /// Starts `serve` with more arguments and a range of so many ports for gateways.
     pub(crate) async fn start_sized(arguments: &[&str], ports: u16) -> Self {
+        Self::begin(None, arguments, ports).await
+    }
+
+    async fn begin(preparation: Option<&str>, arguments: &[&str], ports: u16) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(folder.path().join("inventory")).expect("the inventory folder");
         let from = testkit::ports::block(ports);
@@ -63,7 +72,7 @@ impl Vamp {
             arguments.extend(["--route-retention".to_owned(), "1s".to_owned()]);
         }
         arguments.extend(["--port-range".to_owned(), format!("{from}-{}", from + ports - 1)]);
-        let (child, first) = spawn(folder.path(), &arguments);
+        let (child, first) = spawn(folder.path(), preparation, &arguments);
         let mut vamp = Self {
             child,
             api: String::new(),
@@ -106,7 +115,7 @@ impl Vamp {
     pub(crate) async fn crash_and_restart(&mut self) {
         self.child.kill().expect("our own child");
         self.child.wait().expect("our own child");
-        let (child, first) = spawn(self.folder(), &self.arguments);
+        let (child, first) = spawn(self.folder(), None, &self.arguments);
         self.child = child;
         self.greet(&first);
         self.ready().await;
@@ -303,8 +312,15 @@ pub(crate) fn program() -> PathBuf {
     std::env::var_os("VAMP_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_vamp").into()).into()
 }
 
-fn spawn(folder: &Path, arguments: &[String]) -> (Child, Value) {
-    let mut command = Command::new(program());
+fn spawn(folder: &Path, preparation: Option<&str>, arguments: &[String]) -> (Child, Value) {
+    let mut command = match preparation {
+        None => Command::new(program()),
+        Some(preparation) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\"")]).arg(program());
+            shell
+        }
+    };
     command.arg("serve");
     if !arguments.iter().any(|argument| argument == "--kubeconfig") {
         command.args(["--inventory".as_ref(), folder.join("inventory").as_os_str()]);

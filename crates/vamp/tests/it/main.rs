@@ -19,6 +19,7 @@ mod operations;
 mod plugin;
 mod release;
 mod rollout;
+mod shortage;
 mod takeover;
 mod target;
 mod tls;
