@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! no connection        -> again, whatever the method: nothing was sent
-//! idle one was closed  -> again at once on a new connection, whatever the method: the target never saw it
+//! not sent, or told to -> again at once on a new connection, whatever the method: the target never looked at it
+//!   be unseen
+//! idle one was closed  -> again at once on a new connection, if the method may be repeated: the target may have seen it
 //! sent, not a byte back-> again if the method may be repeated, everything sent is still there, and it was not a matter of time
 //! anything else        -> no
 //! ```
@@ -33,6 +35,8 @@ pub(crate) struct AnswerFault {
     pub(crate) timed_out: bool,
     /// The connection had served before.
     pub(crate) reused: bool,
+    /// It was not sent, or the target said good-bye before it looked at it.
+    pub(crate) unseen: bool,
     /// The method means the same when it is done twice (RFC 9110, 9.2.2).
     pub(crate) idempotent: bool,
 }
@@ -40,7 +44,7 @@ pub(crate) struct AnswerFault {
 /// What to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The connection was stale: once more, on a new one. No retry, since nothing failed.
+    /// The connection was stale, or is given up by its target: once more, on a new one. No retry, since nothing failed.
     Fresh,
     /// Once more at the same target, which may just be restarting.
     Again,
@@ -70,12 +74,18 @@ impl From<&Limits> for Allowance {
 pub(crate) struct Attempts {
     started: Instant,
     retries: u8,
+    /// Further attempts that were no retries.
+    fresh: u8,
 }
+
+/// Targets may say good-bye that often to one request before it counts as a failure: one that takes few requests on each connection may
+/// do it several times in a row to a client that sends many at once.
+const GOOD_BYES: u8 = 16;
 
 impl Attempts {
     /// Of a request that began at that moment.
     pub(crate) fn new(started: Instant) -> Self {
-        Self { started, retries: 0 }
+        Self { started, retries: 0, fresh: 0 }
     }
 
     /// Retries so far.
@@ -107,11 +117,12 @@ impl Attempts {
                 (true, timed_out || known || self.retries + 1 >= allowance.retries)
             }
             Fault::Answer(fault) => {
-                let unseen = fault.silent && fault.replayable && !fault.timed_out;
-                if unseen && fault.reused {
+                let again = fault.silent && fault.replayable && !fault.timed_out && fault.idempotent;
+                if again && (fault.unseen || fault.reused) && self.fresh < GOOD_BYES {
+                    self.fresh += 1;
                     return Verdict::Fresh;
                 }
-                (unseen && fault.idempotent, true)
+                (again, true)
             }
         };
         let late = now.saturating_duration_since(self.started) >= allowance.within;
@@ -163,13 +174,14 @@ mod tests {
             replayable: has('r'),
             timed_out: has('t'),
             reused: has('u'),
+            unseen: has('n'),
             idempotent: has('i'),
         })
     }
 
     #[test]
     fn what_may_be_sent_again() {
-        // s silent, r replayable, t timed out, u reused, i idempotent.
+        // s silent, r replayable, t timed out, u reused, n unseen, i idempotent.
         let rows = [
             ("sri", Verdict::Elsewhere),
             ("sr", Verdict::GiveUp),
@@ -177,7 +189,9 @@ mod tests {
             ("ri", Verdict::GiveUp),
             ("srit", Verdict::GiveUp),
             ("sriu", Verdict::Fresh),
-            ("sru", Verdict::Fresh),
+            ("sru", Verdict::GiveUp),
+            ("srni", Verdict::Fresh),
+            ("sni", Verdict::GiveUp),
             ("su", Verdict::GiveUp),
             ("ru", Verdict::GiveUp),
             ("srut", Verdict::GiveUp),
@@ -236,7 +250,7 @@ mod tests {
         assert_eq!(attempts.after(CONNECT, false, up_to(3), now, || false), Verdict::GiveUp);
         assert_eq!(attempts.retries(), 0);
         let free = || -> bool { panic!("not to be asked") };
-        assert_eq!(attempts.after(fault("sru"), false, up_to(3), now, free), Verdict::Fresh);
+        assert_eq!(attempts.after(fault("sriu"), false, up_to(3), now, free), Verdict::Fresh);
         assert_eq!(attempts.after(fault("s"), false, up_to(3), now, free), Verdict::GiveUp);
     }
 

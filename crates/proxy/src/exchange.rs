@@ -116,7 +116,8 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
     let asked =
         Asked { client, watch: &client.watch, request, head, accepted: &accepted, view: &view, debug };
     let mut plan = Plan::make(client, served, &view);
-    let mut fresh = false;
+    // When a connection to a target broke last.
+    let mut broke = None;
 
     let broken = loop {
         facts.follow(&plan);
@@ -141,7 +142,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                 head_out: &mut *head_out,
                 failed: &mut *failed,
             };
-            match Box::pin(attempt.make(&mut plan, &mut fresh, facts)).await {
+            match Box::pin(attempt.make(&mut plan, &mut broke, facts)).await {
                 Ok(Some(next)) => return next,
                 Ok(None) => continue,
                 Err(own) => break own,
@@ -149,7 +150,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
         }
 
         let destination = plan.served.target(chosen).destination();
-        let pooled = if fresh { None } else { client.worker.pool.take(destination) };
+        let pooled = if broke.is_some() { None } else { client.worker.pool.take(destination) };
         let reused = pooled.is_some();
         let stream = match pooled {
             Some(stream) => stream,
@@ -204,7 +205,7 @@ async fn exchange(client: &Client, scratch: &mut Scratch, facts: &mut Facts) -> 
                 if !plan.after_broken(client, identity.method, &broken, reused, failed, facts) {
                     break broken.own;
                 }
-                fresh = true;
+                broke = Some(Instant::now());
             }
         }
     };

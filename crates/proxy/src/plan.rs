@@ -106,6 +106,7 @@ impl Plan {
             replayable: broken.replayable,
             timed_out: broken.timed_out,
             reused,
+            unseen: broken.unseen,
             // What was not begun can be sent again whatever it is.
             idempotent: broken.refused || is_idempotent(method),
         });
@@ -199,17 +200,19 @@ pub(crate) struct Broken {
     pub(crate) timed_out: bool,
     /// The target said that it did not begin with it.
     pub(crate) refused: bool,
+    /// It was not sent, or the target said good-bye before it looked at it: nothing has failed.
+    pub(crate) unseen: bool,
 }
 
 impl Broken {
     /// `silent`: the target said nothing at all. `touched`: a part of the body was read that cannot be sent again.
     pub(crate) fn new(own: Own, silent: bool, touched: bool) -> Self {
-        Self { own, silent, replayable: !touched, timed_out: false, refused: false }
+        Self { own, silent, replayable: !touched, timed_out: false, refused: false, unseen: false }
     }
 
     /// The connection came to its end before the request was sent.
     pub(crate) fn unsent(touched: bool) -> Self {
-        Self { refused: true, ..Self::new(Own::CLOSED, true, touched) }
+        Self { refused: true, unseen: true, ..Self::new(Own::CLOSED, true, touched) }
     }
 
     /// The answer did not begin in time.

@@ -83,7 +83,7 @@ impl Conversation<'_> {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             // It may have answered before it closed, but there is nobody to send the request to.
-            Err(_) => return Err(Broken::new(Own::CLOSED, true, up.started.get())),
+            Err(_) => return Err(Broken::unsent(up.started.get())),
         };
         let mut uploading = written < out.len() || !body.is_done();
         // Most requests have nothing to upload. What is rare is boxed: an idle connection keeps the size of the largest future

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -64,6 +64,7 @@ struct Link {
     /// `None` once no new streams are wanted.
     requests: RefCell<Option<SendRequest<Bytes>>>,
     streams: Cell<usize>,
+    made: Instant,
     used: Cell<Instant>,
     /// The peer has said what it wants.
     settled: Cell<bool>,
@@ -87,19 +88,21 @@ impl Links {
         Self { targets: RefCell::default(), idle_timeout }
     }
 
-    /// A place for one more stream to a target, on a connection of its own if `fresh`; the caller bounds the time.
+    /// A place for one more stream to a target, on a connection that was made after `since` if given: what is older may have broken
+    /// with the one that did. The caller bounds the time.
     pub(crate) async fn take(
         &self,
         destination: Destination,
-        fresh: bool,
+        since: Option<Instant>,
         connect: impl AsyncFn() -> io::Result<Stream>,
     ) -> io::Result<Ticket> {
         let group = self.group(destination);
         loop {
-            let full = group.links.borrow().len() >= MOST;
-            if (!fresh || full)
-                && let Some(ticket) = group.open()
-            {
+            if let Some(ticket) = group.open(since) {
+                return Ok(ticket);
+            }
+            let full = group.links.borrow().iter().filter(|link| link.is_wanted()).count() >= MOST;
+            if full && let Some(ticket) = group.open(None) {
                 return Ok(ticket);
             }
             if group.dialing.get() || full {
@@ -136,6 +139,7 @@ impl Links {
         let link = Rc::new(Link {
             requests: RefCell::new(Some(requests)),
             streams: Cell::new(0),
+            made: Instant::now(),
             used: Cell::new(Instant::now()),
             settled: Cell::new(false),
             told: Notify::new(),
@@ -188,11 +192,18 @@ impl Drop for Dialing<'_> {
 }
 
 impl Group {
-    /// A stream on the fullest connection that has room: the others may become idle.
-    fn open(self: &Rc<Self>) -> Option<Ticket> {
+    /// A stream on the fullest connection that has room: the others may become idle. A connection whose peer has said good-bye is passed
+    /// over from then on, while its streams end.
+    fn open(self: &Rc<Self>, since: Option<Instant>) -> Option<Ticket> {
         let links = self.links.borrow();
-        let free = links.iter().filter(|link| link.has_room());
-        self.open_on(free.max_by_key(|link| link.streams.get())?, true)
+        loop {
+            let meant = |link: &Link| since.is_none_or(|since| link.made > since) && link.has_room();
+            let link = links.iter().filter(|link| meant(link)).max_by_key(|link| link.streams.get())?;
+            if !link.is_left() {
+                return self.open_on(link, true);
+            }
+            link.requests.take();
+        }
     }
 
     fn open_on(self: &Rc<Self>, link: &Rc<Link>, reused: bool) -> Option<Ticket> {
@@ -204,6 +215,17 @@ impl Group {
 }
 
 impl Link {
+    /// New streams may go there.
+    fn is_wanted(&self) -> bool {
+        self.requests.borrow().is_some()
+    }
+
+    /// The peer takes no new streams, or the connection has ended.
+    fn is_left(&self) -> bool {
+        let Some(mut requests) = self.requests.borrow().clone() else { return true };
+        matches!(requests.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
+
     fn has_room(&self) -> bool {
         let requests = self.requests.borrow();
         let most = |requests: &SendRequest<Bytes>| requests.current_max_send_streams().min(STREAMS);

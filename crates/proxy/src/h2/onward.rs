@@ -1,5 +1,7 @@
 //! A request that came over HTTP/1.1 and goes to a target over HTTP/2: one attempt of [`crate::exchange`].
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::body::Inflow;
@@ -30,16 +32,16 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// `None`: to be tried again, by the plan as it is then; on a `fresh` connection after one that broke. `Err`: the answer of
+    /// `None`: to be tried again, by the plan as it is then; on a connection made `since` one broke. `Err`: the answer of
     /// the proxy.
     pub(crate) async fn make(
         self,
         plan: &mut Plan,
-        fresh: &mut bool,
+        since: &mut Option<Instant>,
         facts: &mut Facts,
     ) -> Result<Option<Next>, Own> {
         let Asked { client, request, head, accepted, debug, .. } = *self.asked;
-        let Some(mut ticket) = plan.open(self.asked, fresh, false, self.failed, facts).await? else {
+        let Some(mut ticket) = plan.open(self.asked, since, false, self.failed, facts).await? else {
             return Ok(None);
         };
         let Some(chosen) = plan.confirm(self.asked, self.failed, facts)? else { return Ok(None) };
@@ -89,7 +91,7 @@ impl Attempt<'_> {
                 if !plan.after_broken(client, method, &broken, ticket.reused, self.failed, facts) {
                     return Err(broken.own);
                 }
-                *fresh = true;
+                *since = Some(Instant::now());
                 Ok(None)
             }
         }

@@ -100,7 +100,8 @@ async fn exchange(
     let asks_for_trailers = parts.headers.contains_key(TE);
     let asked = Asked { client, watch, request: head, head: lines, accepted: &accepted, view: &view, debug };
     let mut plan = Plan::make(client, served, &view);
-    let mut fresh = false;
+    // When a connection to a target broke last.
+    let mut broke = None;
 
     // What is there of the body already goes out with the head, and can go out again.
     let mut first = None;
@@ -128,12 +129,12 @@ async fn exchange(
         let (mut stream, mut ticket) = (None, None);
         if http2 {
             let touched = source.is_touched();
-            match Box::pin(plan.open(&asked, &mut fresh, touched, failed, facts)).await {
+            match Box::pin(plan.open(&asked, &mut broke, touched, failed, facts)).await {
                 Ok(Some(open)) => ticket = Some(open),
                 Ok(None) => continue,
                 Err(own) => break own,
             }
-        } else if !fresh {
+        } else if broke.is_none() {
             stream = client.worker.pool.take(destination);
         }
         let reused = stream.is_some() || ticket.as_ref().is_some_and(|ticket| ticket.reused);
@@ -206,7 +207,7 @@ async fn exchange(
                 {
                     break broken.own;
                 }
-                fresh = true;
+                broke = Some(Instant::now());
             }
         }
     };

@@ -208,7 +208,11 @@ impl Talk<'_> {
                     HeadFault::Closed { silent } => Err(Broken::new(Own::CLOSED, silent, touched)),
                     HeadFault::Reset { reason, untouched } => {
                         let refused = untouched || reason == Reason::REFUSED_STREAM;
-                        Err(Broken { refused, ..Broken::new(Own::RESET, refused, touched) })
+                        Err(Broken {
+                            refused,
+                            unseen: untouched,
+                            ..Broken::new(Own::RESET, refused, touched)
+                        })
                     }
                     HeadFault::TimedOut => Err(Broken::late(touched)),
                     HeadFault::Bad(message) => Err(Broken::new(Own::bad_response(message), false, touched)),

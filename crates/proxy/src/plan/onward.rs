@@ -57,12 +57,12 @@ impl Plan {
         }
     }
 
-    /// A stream to the chosen target, which speaks HTTP/2. `fresh`: on a connection of its own, since the last one broke; set when
+    /// A stream to the chosen target, which speaks HTTP/2. `since`: on a connection made later than the one that broke then; set when
     /// this one does. `touched`: a part of the body was read that cannot be sent again.
     pub(crate) async fn open(
         &mut self,
         asked: &Asked<'_>,
-        fresh: &mut bool,
+        since: &mut Option<Instant>,
         touched: bool,
         failed: &mut Vec<usize>,
         facts: &mut Facts,
@@ -71,7 +71,7 @@ impl Plan {
         let client = asked.client;
         let begun = Instant::now();
         let target = self.served.target(chosen);
-        let took = client.worker.links.take(target.destination(), *fresh, || target.connect(client));
+        let took = client.worker.links.take(target.destination(), *since, || target.connect(client));
         let mut ticket = match within(asked, begun, facts, took).await {
             Ok(ticket) => ticket,
             Err(failure) => return self.not_connected(asked, chosen, failure, failed, facts).map(|()| None),
@@ -79,14 +79,14 @@ impl Plan {
         if !ticket.reused {
             self.connected(chosen, begun, facts);
         }
-        ticket.reused &= !*fresh;
+        ticket.reused &= since.is_none();
         if ticket.ready().await.is_err() {
             let method = asked.accepted.identity.method;
             let broken = Broken::unsent(touched);
             if !self.after_broken(client, method, &broken, ticket.reused, failed, facts) {
                 return Err(broken.own);
             }
-            *fresh = true;
+            *since = Some(Instant::now());
             return Ok(None);
         }
         if asked.accepted.websocket && !ticket.takes_extended_connect().await {

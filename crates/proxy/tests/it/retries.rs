@@ -72,14 +72,45 @@ async fn forgetful() -> Target {
 }
 
 #[tokio::test]
-async fn a_stale_connection_is_replaced_whatever_the_method() {
+async fn a_stale_connection_is_replaced() {
     let bench = Bench::with(|settings| settings.workers = 1);
     let target = forgetful().await;
     bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
     let mut client = bench.connect().await;
     for number in 1..=5 {
-        assert_eq!(client.ask(POST).await.unwrap().status(), 200);
+        assert_eq!(client.ask(&get("shop", "/")).await.unwrap().status(), 200);
         assert_eq!((target.count(), target.connections()), (number, number));
+    }
+}
+
+/// A target that served a connection before may have had the request, however it ended: what must not be done twice is not.
+#[tokio::test]
+async fn a_post_is_never_sent_twice() {
+    let target = Target::start(|mut wire, _, seen| {
+        Box::pin(async move {
+            while let Some(request) = wire.read_request().await? {
+                let dies = request.start.starts_with("POST");
+                seen.record(request);
+                if dies {
+                    return Ok(());
+                }
+                wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+            }
+            Ok(())
+        })
+    })
+    .await
+    .unwrap();
+    let bench = Bench::with(|settings| settings.workers = 1);
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    for number in 1..=3 {
+        assert_eq!(bench.connect().await.ask(&get("shop", "/")).await.unwrap().status(), 200);
+        let response = bench.connect().await.ask(POST).await.unwrap();
+        assert_eq!(
+            (response.status(), response.field("vamp-proxy-error").as_deref()),
+            (502, Some("bad_response"))
+        );
+        assert_eq!((target.count(), target.connections()), (2 * number, number));
     }
 }
 

@@ -1,13 +1,20 @@
 //! Changes of the table and the end of the proxy, while HTTP/2 connections are in use.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use http::{Method, Response};
 use testkit::target::Target;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::peers::{Client, Server, framed, get, read_body, request, soon, write};
+use super::peers::{
+    Client, GO_AWAY, HEADERS, PING, Raw, SETTINGS, Server, block, frame, framed, get, read_body, request,
+    soon, write,
+};
 use crate::support::{Bench, free_port, gateway, loopback, on_port, route};
 
 #[tokio::test]
@@ -54,6 +61,67 @@ async fn fifty_changes_a_second_lose_nothing() {
         assert_eq!(client.ask(get("shop", "/"), b"").await.status(), 200);
     }
     assert!(served.load(SeqCst) > 100, "{}", served.load(SeqCst));
+}
+
+/// A target that takes so many streams on each connection, says good-bye then, answers what it took and ignores the rest. The
+/// connection stays open, as that of a server does that waits for its client to go.
+async fn limited(streams: u32) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = tokio::spawn(async move {
+        let mut all = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            all.spawn(async move {
+                let mut raw = Raw { stream };
+                let mut preface = [0; 24];
+                raw.stream.read_exact(&mut preface).await.unwrap();
+                raw.send(&frame(SETTINGS, 0, 0, &[])).await;
+                let mut taken = 0;
+                while let Some(next) = raw.next().await {
+                    match next.kind {
+                        SETTINGS if next.flags == 0 => drop(raw.send(&frame(SETTINGS, 1, 0, &[])).await),
+                        PING if next.flags == 0 => drop(raw.send(&frame(PING, 1, 0, &next.payload)).await),
+                        HEADERS if taken < streams => {
+                            taken += 1;
+                            if taken == streams {
+                                let last = [next.stream.to_be_bytes(), [0; 4]].concat();
+                                raw.send(&frame(GO_AWAY, 0, 0, &last)).await;
+                            }
+                            raw.send(&frame(HEADERS, 5, next.stream, &block(&[(":status", b"200")]))).await;
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    (address, accepting)
+}
+
+/// Streams that a target says it has not looked at go to another connection, whatever the method, and are no failure of anybody.
+#[tokio::test]
+async fn targets_that_say_good_bye_lose_nothing() {
+    let (address, accepting) = limited(20).await;
+    let bench = Bench::new();
+    bench.apply(vec![gateway("shop", vec![framed("a", 100, &[address])])]).await;
+    let mut clients = JoinSet::new();
+    for number in 0..40 {
+        let mut client = bench.connect().await;
+        let method = if number % 2 == 0 { "GET" } else { "POST" };
+        clients.spawn(async move {
+            for _ in 0..25 {
+                let asked = format!("{method} / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n");
+                let answer = client.ask(&asked).await.unwrap();
+                assert_eq!(answer.status(), 200, "{answer:?}");
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    assert_eq!(bench.proxy.gateways()[0].retries_refused, 0);
+    assert_eq!(bench.proxy.targets()[0].ejections, 0);
+    accepting.abort();
 }
 
 /// What an acknowledged change took away gets no request any more, whatever connection it would have come over.
