@@ -313,16 +313,27 @@ where
     }
 }
 
+/// Runs a program; again, when all it says is that the cluster is too busy to be reached: then nothing was done.
 async fn run(command: &mut Command, input: Option<&str>) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let mut stdin = child.stdin.take().expect("piped");
-    if let Some(input) = input {
-        // Whoever does not read it says why.
-        let _ = stdin.write_all(input.as_bytes()).await;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let mut stdin = child.stdin.take().expect("piped");
+        if let Some(input) = input {
+            // Whoever does not read it says why.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        drop(stdin);
+        let output = child.wait_with_output().await.expect("a program that ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let not_reached = ["TLS handshake timeout", "timed out waiting for server handshake"];
+        let again = !output.status.success() && not_reached.iter().any(|part| said.contains(part));
+        if !again || Instant::now() > end {
+            return output;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    drop(stdin);
-    child.wait_with_output().await.expect("kubectl ends")
 }
 
 fn checked(what: &str, output: Output) -> String {
