@@ -26,8 +26,9 @@ async fn of_published_events() {
     publish(&[shop, route, "route", "metrics:latency"], "metrics", json!(80), None).await;
     publish(&[shop, "gateway", "health"], "health", json!(1), None).await;
     publish(&[shop, route, "route", "health"], "health", json!(0.5), None).await;
-    publish(&["gateways:old", "gateway", "metrics:rate"], "metrics", json!(1), Some("2020-01-01T00:00:00Z"))
-        .await;
+    // Not so old that it is removed, as old events are from a second after the start.
+    let yesterday = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24)).to_string();
+    publish(&["gateways:old", "gateway", "metrics:rate"], "metrics", json!(1), Some(&yesterday)).await;
     publish(&["gateways:(a)", "gateway", "metrics:rate"], "metrics", json!(4), None).await;
 
     let rows = [
