@@ -106,6 +106,12 @@ pub(crate) struct TargetTls {
     /// File with the certificates of authorities, PEM; those of the system without.
     #[schema(example = "/etc/vamp/ca.crt")]
     ca_file: Option<String>,
+    /// Name of a Secret that holds them as `ca.crt`, in the namespace of the environment, in place of a file.
+    #[schema(example = "shop-ca")]
+    ca_secret: Option<String>,
+    /// Name of a ConfigMap that holds them as `ca.crt`, in the namespace of the environment, in place of a file.
+    #[schema(example = "shop-ca")]
+    ca_config_map: Option<String>,
     /// The name that certificates must be for; that of the address without.
     server_name: Option<String>,
     /// Takes every certificate.

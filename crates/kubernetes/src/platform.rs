@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
+use model::gateway::ClusterSource;
 use model::instance::{Instance, Observation};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -146,10 +147,10 @@ impl Platform {
         Callers::with(self.inner.client.clone())
     }
 
-    /// Follows Secrets of the environment's namespace (see [`crate::secrets::follow`]).
-    pub async fn follow_secrets<F>(&self, wanted: watch::Receiver<BTreeSet<String>>, found: F)
+    /// Follows objects with certificates in the environment's namespace (see [`crate::secrets::follow`]).
+    pub async fn follow_secrets<F>(&self, wanted: watch::Receiver<BTreeSet<ClusterSource>>, found: F)
     where
-        F: Fn(String, Result<crate::secrets::Pair, String>) + Clone + Send + Sync + 'static,
+        F: Fn(ClusterSource, Result<crate::secrets::Content, String>) + Clone + Send + Sync + 'static,
     {
         let (client, namespace) = (self.inner.client.clone(), self.inner.namespace.clone());
         crate::secrets::follow_with(client, namespace, wanted, found).await;

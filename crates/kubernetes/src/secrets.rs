@@ -1,5 +1,5 @@
-//! Certificates in Secrets: each is watched by its name, and only those that some gateway names. To list Secrets, or to see one that no
-//! gateway names, is a right that nobody has to give.
+//! Certificates in Secrets, and authorities in Secrets and ConfigMaps: each object is watched by its name, and only those that some gateway
+//! names. To list them, or to see one that no gateway names, is a right that nobody has to give.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,10 @@ use k8s_openapi::ByteString;
 use kube::Client;
 use kube::api::{WatchEvent, WatchParams};
 use kube::core::Request;
+use model::gateway::ClusterSource;
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error as Unreadable, StringDeserializer};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,6 +25,8 @@ use crate::follow::pause;
 
 /// The type of Secrets with a certificate.
 const TYPE: &str = "kubernetes.io/tls";
+/// What authorities are called in an object, as cert-manager and others write it.
+const AUTHORITIES: &str = "ca.crt";
 /// How long the API server may take for an answer, or until a watch begins.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A watch ends after this time, and the Secret is read anew.
@@ -46,13 +51,28 @@ impl std::fmt::Debug for Pair {
     }
 }
 
+/// What an object holds of what a gateway wants from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A certificate and its key.
+    Certificate(Pair),
+    /// Certificates of authorities, PEM.
+    Authorities(Vec<u8>),
+}
+
+/// A Secret or a ConfigMap.
 #[derive(Deserialize, Clone)]
-struct Secret {
+#[serde(rename_all = "camelCase")]
+struct Object {
     metadata: Metadata,
     #[serde(rename = "type", default)]
     kind: String,
+    /// Of a Secret in base64, of a ConfigMap as it is.
     #[serde(default)]
-    data: BTreeMap<String, ByteString>,
+    data: BTreeMap<String, String>,
+    /// Of a ConfigMap.
+    #[serde(default)]
+    binary_data: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Clone, Default)]
@@ -62,15 +82,15 @@ struct Metadata {
     resource_version: String,
 }
 
-/// Follows the Secrets of a namespace that are wanted, and hands each to `found` when it is first seen and after every change, or why it
-/// cannot be had. Runs until nobody wants any more.
+/// Follows the objects of a namespace that are wanted, and hands what is in each to `found` when it is first seen and after every change, or
+/// why it cannot be had. Runs until nobody wants any more.
 pub async fn follow<F>(
     cluster: Cluster,
     namespace: String,
-    wanted: watch::Receiver<BTreeSet<String>>,
+    wanted: watch::Receiver<BTreeSet<ClusterSource>>,
     found: F,
 ) where
-    F: Fn(String, Result<Pair, String>) + Clone + Send + Sync + 'static,
+    F: Fn(ClusterSource, Result<Content, String>) + Clone + Send + Sync + 'static,
 {
     follow_with(cluster.client, namespace, wanted, found).await;
 }
@@ -78,25 +98,25 @@ pub async fn follow<F>(
 pub(crate) async fn follow_with<F>(
     client: Client,
     namespace: String,
-    mut wanted: watch::Receiver<BTreeSet<String>>,
+    mut wanted: watch::Receiver<BTreeSet<ClusterSource>>,
     found: F,
 ) where
-    F: Fn(String, Result<Pair, String>) + Clone + Send + Sync + 'static,
+    F: Fn(ClusterSource, Result<Content, String>) + Clone + Send + Sync + 'static,
 {
     let mut tasks = JoinSet::new();
     let mut followed = BTreeMap::new();
     loop {
-        let names = wanted.borrow_and_update().clone();
-        followed.retain(|name, task: &mut tokio::task::AbortHandle| {
-            let keep = names.contains(name);
+        let sources = wanted.borrow_and_update().clone();
+        followed.retain(|source, task: &mut tokio::task::AbortHandle| {
+            let keep = sources.contains(source);
             if !keep {
                 task.abort();
             }
             keep
         });
-        for name in names {
-            followed.entry(name.clone()).or_insert_with(|| {
-                let one = One { client: client.clone(), namespace: namespace.clone(), name };
+        for source in sources {
+            followed.entry(source.clone()).or_insert_with(|| {
+                let one = One { client: client.clone(), namespace: namespace.clone(), source };
                 tasks.spawn(one.run(found.clone()))
             });
         }
@@ -107,25 +127,25 @@ pub(crate) async fn follow_with<F>(
     }
 }
 
-/// One Secret.
+/// One object.
 struct One {
     client: Client,
     namespace: String,
-    name: String,
+    source: ClusterSource,
 }
 
 impl One {
-    async fn run<F: Fn(String, Result<Pair, String>)>(self, found: F) {
-        let tell = |result| found(self.name.clone(), result);
+    async fn run<F: Fn(ClusterSource, Result<Content, String>)>(self, found: F) {
+        let tell = |result| found(self.source.clone(), result);
         let mut failures = 0;
         loop {
             let version = match self.read().await {
-                Ok(secret) => {
-                    tell(pair(&secret));
-                    secret.metadata.resource_version
+                Ok(object) => {
+                    tell(content(&self.source, &object));
+                    object.metadata.resource_version
                 }
                 Err(error) if status(&error) == Some(404) => {
-                    tell(Err(format!("there is no such Secret in namespace '{}'", self.namespace)));
+                    tell(Err(format!("there is no such {} in namespace '{}'", self.kind(), self.namespace)));
                     // Whatever there is by then, and what comes.
                     "0".to_owned()
                 }
@@ -141,7 +161,7 @@ impl One {
                 Ok(()) if begin.elapsed() >= SHORT => failures = 0,
                 ended => {
                     if let Err(error) = ended {
-                        debug!(secret = self.name, %error, "a watch ended");
+                        debug!(source = %self.source, %error, "a watch ended");
                         if status(&error) == Some(403) {
                             tell(Err(self.refused(&error, "watch")));
                         }
@@ -153,22 +173,22 @@ impl One {
         }
     }
 
-    async fn read(&self) -> Result<Secret, kube::Error> {
-        let request = Request::new(self.path()).get(&self.name, &kube::api::GetParams::default());
+    async fn read(&self) -> Result<Object, kube::Error> {
+        let request = Request::new(self.path()).get(self.source.name(), &kube::api::GetParams::default());
         let request = request.map_err(kube::Error::BuildRequest)?;
         in_time(self.client.request(request)).await
     }
 
-    async fn watch(&self, version: &str, tell: &impl Fn(Result<Pair, String>)) -> Result<(), kube::Error> {
+    async fn watch(&self, version: &str, tell: &impl Fn(Result<Content, String>)) -> Result<(), kube::Error> {
         let parameters = WatchParams {
             timeout: u32::try_from(WATCH.as_secs()).ok(),
-            field_selector: Some(format!("metadata.name={}", self.name)),
+            field_selector: Some(format!("metadata.name={}", self.source.name())),
             bookmarks: true,
             ..WatchParams::default()
         };
         let request =
             Request::new(self.path()).watch(&parameters, version).map_err(kube::Error::BuildRequest)?;
-        let events = in_time(self.client.request_events::<Secret>(request)).await?;
+        let events = in_time(self.client.request_events::<Object>(request)).await?;
         let mut events = std::pin::pin!(events);
         let silent = Instant::now() + WATCH + WATCH_GRACE;
         loop {
@@ -179,14 +199,14 @@ impl One {
             match event {
                 None => return Ok(()),
                 // The selector leaves no others; a server that does not know it may send all.
-                Some(WatchEvent::Added(secret) | WatchEvent::Modified(secret)) => {
-                    if secret.metadata.name == self.name {
-                        tell(pair(&secret));
+                Some(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                    if object.metadata.name == self.source.name() {
+                        tell(content(&self.source, &object));
                     }
                 }
-                Some(WatchEvent::Deleted(secret)) => {
-                    if secret.metadata.name == self.name {
-                        tell(Err("the Secret was deleted".into()));
+                Some(WatchEvent::Deleted(object)) => {
+                    if object.metadata.name == self.source.name() {
+                        tell(Err(format!("the {} was deleted", self.kind())));
                     }
                 }
                 Some(WatchEvent::Bookmark(_)) => {}
@@ -196,37 +216,121 @@ impl One {
     }
 
     fn path(&self) -> String {
-        format!("/api/v1/namespaces/{}/secrets", self.namespace)
+        format!("/api/v1/namespaces/{}/{}", self.namespace, self.resource())
+    }
+
+    fn resource(&self) -> &'static str {
+        match self.source {
+            ClusterSource::Certificate(_) | ClusterSource::AuthoritySecret(_) => "secrets",
+            ClusterSource::AuthorityConfigMap(_) => "configmaps",
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        kind(&self.source)
     }
 
     fn refused(&self, error: &kube::Error, verb: &str) -> String {
         match status(error) {
             Some(403) => format!(
-                "the API server does not let Vamp {verb} the Secret '{}' in namespace '{}': give its user a Role with the \
-                 rule {} (the chart's value `certificates`)",
-                self.name,
+                "the API server does not let Vamp {verb} the {} '{}' in namespace '{}': give its user a Role with the \
+                 rule {} (the chart's value `{}`)",
+                self.kind(),
+                self.source.name(),
                 self.namespace,
-                rights::certificate_rule_text(&[&self.name])
+                rights::certificate_rule_text(self.resource(), &[self.source.name()]),
+                if self.resource() == "secrets" { "certificates" } else { "authorities" },
             ),
-            _ => explain(error, Attempt { verb, resource: "secrets", namespace: Some(&self.namespace) }),
+            _ => {
+                explain(error, Attempt { verb, resource: self.resource(), namespace: Some(&self.namespace) })
+            }
         }
     }
 }
 
-fn pair(secret: &Secret) -> Result<Pair, String> {
-    if secret.kind != TYPE {
-        return Err(format!("the Secret is of type '{}', not {TYPE}", secret.kind));
+fn kind(source: &ClusterSource) -> &'static str {
+    match source {
+        ClusterSource::Certificate(_) | ClusterSource::AuthoritySecret(_) => "Secret",
+        ClusterSource::AuthorityConfigMap(_) => "ConfigMap",
     }
-    let field = |key: &str| {
-        let value = secret.data.get(key).map(|value| value.0.clone());
-        value.ok_or_else(|| format!("the Secret holds no {key}"))
+}
+
+/// What a gateway wants from an object.
+fn content(source: &ClusterSource, object: &Object) -> Result<Content, String> {
+    let encoded = |key: &str, text: &String| {
+        let text: StringDeserializer<Unreadable> = text.clone().into_deserializer();
+        let bytes = ByteString::deserialize(text);
+        bytes.map(|bytes| bytes.0).map_err(|_| format!("its {key} is no base64"))
     };
-    Ok(Pair { certificate: field("tls.crt")?, key: field("tls.key")? })
+    let missing = |key: &str| format!("the {} holds no {key}", kind(source));
+    let in_secret =
+        |key: &str| object.data.get(key).ok_or_else(|| missing(key)).and_then(|text| encoded(key, text));
+    match source {
+        ClusterSource::Certificate(_) if object.kind != TYPE => {
+            Err(format!("the Secret is of type '{}', not {TYPE}", object.kind))
+        }
+        ClusterSource::Certificate(_) => {
+            Ok(Content::Certificate(Pair { certificate: in_secret("tls.crt")?, key: in_secret("tls.key")? }))
+        }
+        ClusterSource::AuthoritySecret(_) => in_secret(AUTHORITIES).map(Content::Authorities),
+        ClusterSource::AuthorityConfigMap(_) => {
+            let plain = object.data.get(AUTHORITIES).map(|text| Ok(text.clone().into_bytes()));
+            let binary = || object.binary_data.get(AUTHORITIES).map(|text| encoded(AUTHORITIES, text));
+            plain.or_else(binary).unwrap_or_else(|| Err(missing(AUTHORITIES))).map(Content::Authorities)
+        }
+    }
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     match timeout(PATIENCE, answer).await {
         Ok(result) => result,
         Err(_) => Err(kube::Error::Service("the API server takes too long".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_objects_hold() {
+        let certificate = ClusterSource::Certificate("a".into());
+        let secret = ClusterSource::AuthoritySecret("a".into());
+        let config_map = ClusterSource::AuthorityConfigMap("a".into());
+        let object = |kind: &str, field: &str, data: Value| -> Object {
+            serde_json::from_value(json!({"metadata": {"name": "a"}, "type": kind, field: data})).unwrap()
+        };
+        let pair = object(TYPE, "data", json!({"tls.crt": "Yw==", "tls.key": "aw==", "ca.crt": "YQ=="}));
+        let found = content(&certificate, &pair);
+        assert_eq!(found, Ok(Content::Certificate(Pair { certificate: b"c".to_vec(), key: b"k".to_vec() })));
+        let authorities = |text: &str| Ok(Content::Authorities(text.into()));
+        let opaque = object("Opaque", "data", json!({"ca.crt": "YQ=="}));
+        for (source, object, expected) in [
+            (&secret, &pair, authorities("a")),
+            (&secret, &opaque, authorities("a")),
+            (&config_map, &object("", "data", json!({"ca.crt": "text"})), authorities("text")),
+            (&config_map, &object("", "binaryData", json!({"ca.crt": "YQ=="})), authorities("a")),
+            (&certificate, &opaque, Err("the Secret is of type 'Opaque', not kubernetes.io/tls".to_owned())),
+            (
+                &certificate,
+                &object(TYPE, "data", json!({"tls.crt": ""})),
+                Err("the Secret holds no tls.key".into()),
+            ),
+            (&secret, &object("Opaque", "data", json!({})), Err("the Secret holds no ca.crt".into())),
+            (
+                &secret,
+                &object("Opaque", "data", json!({"ca.crt": "%"})),
+                Err("its ca.crt is no base64".into()),
+            ),
+            (
+                &config_map,
+                &object("", "data", json!({"ca": "x"})),
+                Err("the ConfigMap holds no ca.crt".into()),
+            ),
+        ] {
+            assert_eq!(content(source, object), expected, "{source}");
+        }
     }
 }

@@ -76,6 +76,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::condition::Condition;
+use model::gateway::ClusterSource;
 use model::name::{GatewayName, RoutePath};
 use routing::config::RoutingConfig;
 use routing::table::RoutingTable;
@@ -102,7 +103,7 @@ pub use secure::Handshakes;
 pub use settings::{AccessLog, Limits, Settings};
 pub use sockets::Sockets;
 pub use span::{Span, SpanReceiver, SpanSender, span_queue};
-pub use tls::{CertificatePem, CertificateStatus};
+pub use tls::{CertificatePem, CertificateStatus, Pem};
 pub use trace::TraceContext;
 
 /// A running proxy. Clones are handles to the same one; it ends when the last is dropped.
@@ -113,7 +114,7 @@ pub struct Proxy {
     virtual_hosts: Option<SocketAddr>,
     virtual_hosts_tls: Option<SocketAddr>,
     certificates: Arc<ArcSwap<Vec<CertificateStatus>>>,
-    secrets: watch::Receiver<BTreeSet<String>>,
+    wanted: watch::Receiver<BTreeSet<ClusterSource>>,
     address: IpAddr,
     shared: Arc<Shared>,
     reported: watch::Receiver<Applied>,
@@ -250,7 +251,7 @@ impl Proxy {
         let current = Arc::new(ArcSwap::from_pointee(Table::default()));
         let (report, reported) = watch::channel(Applied { revision: 0, problems: Vec::new() });
         let certificates = Arc::new(ArcSwap::default());
-        let (wanted, secrets) = watch::channel(BTreeSet::new());
+        let (want, wanted) = watch::channel(BTreeSet::new());
         let maintenance = Maintenance::new(
             settings,
             Meters::new(telemetry),
@@ -259,7 +260,7 @@ impl Proxy {
             virtual_hosts,
             report,
             care,
-            Keeper::new(wanted, Arc::clone(&certificates)),
+            Keeper::new(want, Arc::clone(&certificates)),
         );
         let maintenance = maintenance.with_tls_sockets(virtual_hosts_tls);
         let commands = spawn_maintenance(maintenance, &shared).map_err(StartError::Worker)?;
@@ -269,7 +270,7 @@ impl Proxy {
             virtual_hosts: virtual_host_address,
             virtual_hosts_tls: virtual_hosts_tls_address,
             certificates,
-            secrets,
+            wanted,
             address,
             shared,
             reported,
@@ -325,17 +326,17 @@ impl Proxy {
         self.certificates.load_full()
     }
 
-    /// The names of the Secrets that the table in force takes certificates from. Whoever can read them hands them in with
+    /// The objects of the cluster that the table in force takes certificates from. Whoever can read them hands them in with
     /// [`Proxy::provide`], again after every change.
-    pub fn wanted_secrets(&self) -> watch::Receiver<BTreeSet<String>> {
-        self.secrets.clone()
+    pub fn wanted(&self) -> watch::Receiver<BTreeSet<ClusterSource>> {
+        self.wanted.clone()
     }
 
-    /// Hands in what a Secret holds, or why it cannot be had. A certificate that was good before stays in use as long as there
-    /// is no better one. What nobody wants is ignored.
-    pub fn provide(&self, secret: String, content: Result<CertificatePem, String>) {
+    /// Hands in what such an object holds, or why it cannot be had. What was good before stays in use as long as there is nothing
+    /// better. What nobody wants is ignored.
+    pub fn provide(&self, source: ClusterSource, content: Result<Pem, String>) {
         // A proxy that has ended needs no certificates.
-        let _ = self.commands.send(Command::Provide { secret, content });
+        let _ = self.commands.send(Command::Provide { source, content });
     }
 
     /// TLS handshakes with clients since the start.

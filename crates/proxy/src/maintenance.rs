@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use model::gateway::CertificateSource;
+use model::gateway::ClusterSource;
 use model::name::GatewayName;
 use model::port::Protocol;
 use routing::config::RoutingConfig;
@@ -28,7 +28,7 @@ use crate::meter::Meters;
 use crate::resolve::{self, Resolver, all_names, look_up};
 use crate::settings::Settings;
 use crate::table::{Served, Table};
-use crate::tls::{CertificatePem, Content, Found, Keeper, Source, read_files};
+use crate::tls::{Found, Keeper, Pem, Source, read_files};
 use crate::worker::{Chance, Message};
 use crate::{Applied, Drained};
 
@@ -46,10 +46,10 @@ pub(crate) enum Command {
     Share {
         done: oneshot::Sender<Vec<std::net::TcpListener>>,
     },
-    /// What a Secret holds.
+    /// What an object of the cluster holds.
     Provide {
-        secret: String,
-        content: Result<CertificatePem, String>,
+        source: ClusterSource,
+        content: Result<Pem, String>,
     },
 }
 
@@ -162,9 +162,8 @@ impl Maintenance {
                     Some(Command::Share { done }) => {
                         let _ = done.send(self.share().await);
                     }
-                    Some(Command::Provide { secret, content }) => {
-                        let source = Source::Certificate(CertificateSource::Secret { secret });
-                        self.learn_certificates(vec![(source, content.map(Content::Certificate))]);
+                    Some(Command::Provide { source, content }) => {
+                        self.learn_certificates(vec![(Source::from(source), content)]);
                     }
                     Some(Command::Drain { deadline, done }) => {
                         let _ = done.send(self.drain(deadline).await);

@@ -236,14 +236,14 @@ pub const RIGHTS: &[Right] = &[
     },
 ];
 
-/// Role that lets proxies read certificates, in the namespace of an environment. An installation grants it for the Secrets that it lists, since
-/// which they are is for gateways to say.
+/// Role that lets proxies read certificates, in the namespace of an environment. An installation grants it for the Secrets and ConfigMaps that
+/// it lists, since which they are is for gateways to say.
 pub const CERTIFICATES: &str = "vamp-certificates";
 const CERTIFICATE_VERBS: &[&str] = &["get", "watch"];
 
 /// The rule of that Role in one line.
-pub(crate) fn certificate_rule_text(secrets: &[&str]) -> String {
-    rule_text("", "secrets", secrets, CERTIFICATE_VERBS)
+pub(crate) fn certificate_rule_text(resource: &str, names: &[&str]) -> String {
+    rule_text("", resource, names, CERTIFICATE_VERBS)
 }
 
 /// The rights that one scope needs.
@@ -313,10 +313,10 @@ impl Usage<'_> {
         RIGHTS.iter().any(|right| right.permits(self)) || self.is_of_certificate()
     }
 
-    /// A Secret by its name, as [`CERTIFICATES`] permits it.
+    /// A Secret or a ConfigMap by its name, as [`CERTIFICATES`] permits it.
     fn is_of_certificate(&self) -> bool {
         self.group.is_empty()
-            && self.resource == "secrets"
+            && matches!(self.resource.as_str(), "secrets" | "configmaps")
             && self.namespaced
             && self.name.is_some()
             && CERTIFICATE_VERBS.contains(&self.verb)

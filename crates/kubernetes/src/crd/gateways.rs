@@ -197,27 +197,7 @@ fn spec() -> Value {
                 ),
             ),
             ("tls", tls()),
-            (
-                "target_tls",
-                object(
-                    "Targets are reached with TLS, all of them. An empty map is enough.",
-                    [
-                        (
-                            "ca_file",
-                            text(
-                                "File with the certificates of the authorities that targets are checked against, PEM, in the container of the proxy. Those of the system without.",
-                            ),
-                        ),
-                        (
-                            "server_name",
-                            text(
-                                "The name that certificates of targets must be for. That of the address without.",
-                            ),
-                        ),
-                        ("insecure_skip_verification", boolean("Takes every certificate.")),
-                    ],
-                ),
-            ),
+            ("target_tls", target_tls()),
             ("target_care", super::care::target_care()),
             (
                 "proxy_protocol",
@@ -243,6 +223,59 @@ fn spec() -> Value {
         spec,
         "has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)",
         "Inconsistent name: the name of a gateway cannot be changed, create another one.",
+    )
+}
+
+fn target_tls() -> Value {
+    let object_name = |description: &str, kind: &str| {
+        let message = format!("no name of a {kind}, use lower case letters, digits, '-' and '.'");
+        rule(
+            short_text(description, 253),
+            "self.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?([.][a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$')",
+            &message,
+        )
+    };
+    let tls = object(
+        "Targets are reached with TLS, all of them. An empty map is enough. Of ca_file, ca_secret and ca_config_map one may say whom to \
+         trust; those whom the system trusts without.",
+        [
+            (
+                "ca_file",
+                text(
+                    "File with the certificates of the authorities that targets are checked against, PEM, in the container of the proxy.",
+                ),
+            ),
+            (
+                "ca_secret",
+                object_name(
+                    "Name of a Secret in this namespace with those certificates as ca.crt. Proxies need the right to get and watch it.",
+                    "Secret",
+                ),
+            ),
+            (
+                "ca_config_map",
+                object_name(
+                    "Name of a ConfigMap in this namespace with those certificates as ca.crt. Proxies need the right to get and watch it.",
+                    "ConfigMap",
+                ),
+            ),
+            (
+                "server_name",
+                text("The name that certificates of targets must be for. That of the address without."),
+            ),
+            ("insecure_skip_verification", boolean("Takes every certificate.")),
+        ],
+    );
+    let tls = rule(
+        tls,
+        "(has(self.ca_file) ? 1 : 0) + (has(self.ca_secret) ? 1 : 0) + (has(self.ca_config_map) ? 1 : 0) < 2",
+        "both say whom to trust, remove one",
+    );
+    rule(
+        tls,
+        "!has(self.insecure_skip_verification) || !self.insecure_skip_verification || !(has(self.ca_file) || \
+         has(self.ca_secret) || has(self.ca_config_map))",
+        "says what to verify and 'insecure_skip_verification' not to, remove one",
     )
 }
 

@@ -149,6 +149,23 @@ fn cases() -> Vec<(&'static str, Value, Option<Value>)> {
             "care: shares of a tcp port",
             json!({"port": "9070/tcp", "target_care": {"most_ejected": "5%", "requests": 5}}),
         ),
+        new("authorities: a file", json!({"target_tls": {"ca_file": "/etc/ca.crt"}})),
+        new(
+            "authorities: a Secret",
+            json!({"target_tls": {"ca_secret": "shop-ca.v2", "server_name": "shop.internal"}}),
+        ),
+        new("authorities: a ConfigMap", json!({"target_tls": {"ca_config_map": "shop-ca"}})),
+        new(
+            "authorities: two places",
+            json!({"target_tls": {"ca_config_map": "shop-ca", "ca_secret": "shop-ca"}}),
+        ),
+        new(
+            "authorities: of no account",
+            json!({"target_tls": {"ca_secret": "a", "insecure_skip_verification": true}}),
+        ),
+        new("authorities: no name of a Secret", json!({"target_tls": {"ca_secret": "Shop_CA"}})),
+        new("authorities: no name of a ConfigMap", json!({"target_tls": {"ca_config_map": "-ca"}})),
+        new("no authorities: every certificate", json!({"target_tls": {"insecure_skip_verification": true}})),
         new("an address given", json!({"service": {"host": "10.0.0.1", "port": 9070}})),
         new("what the API shows", json!({"lookup_name": "a1b2", "internal": false, "deployed": true})),
         new(

@@ -207,6 +207,8 @@ mod tests {
             "target_tls: {}",
             "target_tls: {ca_file: /etc/ca.crt, server_name: shop.internal}\nproxy_protocol: true",
             "target_tls: {insecure_skip_verification: true}",
+            "target_tls: {ca_secret: shop-ca}",
+            "target_tls: {ca_config_map: shop.ca, server_name: shop.internal}",
             "target_care: {eject_after: 0, ejection_time: 90s, most_ejected: 33.5%, slow_start: 0s, requests: 100, pending: 0}",
             "tls: {certificates: [{certificate: /a.crt, key: /a.key}, {secret: b.example}], minimum_version: 1.3}",
             "routes: {b: {weight: 90%}, a: {weight: 10%, condition: has header x, condition_strength: 5%, balance: uri}}",

@@ -20,6 +20,7 @@ mod read_route;
 mod resolve;
 mod rules;
 mod stored;
+mod target_tls;
 mod tls;
 mod weights;
 mod write;
@@ -44,7 +45,8 @@ pub use crate::gateway::host::{External, HostFormats, automatic_host, external, 
 pub use crate::gateway::mirror::Mirror;
 pub(crate) use crate::gateway::read::{only, refuse_import};
 pub(crate) use crate::gateway::read_route::{read_condition, read_rewrite, read_route};
-pub use crate::gateway::tls::{CertificateSource, TargetTls, Tls, TlsVersion};
+pub use crate::gateway::target_tls::{AuthoritySource, ClusterSource, TargetTls};
+pub use crate::gateway::tls::{CertificateSource, Tls, TlsVersion};
 pub use crate::gateway::weights::{complete_weights, weights_add_up};
 
 /// Stickiness of a gateway (section 12).

@@ -3,7 +3,8 @@
 use crate::fields::{Fields, text, wrong_type};
 use crate::gateway::care::read_target_care;
 use crate::gateway::read_route::{self, read_selector};
-use crate::gateway::tls::{read_flag, read_target_tls, read_tls};
+use crate::gateway::target_tls::read_target_tls;
+use crate::gateway::tls::{read_flag, read_tls};
 use crate::gateway::{GatewayDocument, ServiceAddress, Sticky, host_name};
 use crate::name::GatewayName;
 use crate::port::{Port, Protocol, TargetProtocol};

@@ -124,66 +124,6 @@ impl CertificateSource {
     }
 }
 
-/// How a gateway speaks TLS to its targets.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct TargetTls {
-    /// File with the certificates of the authorities that targets are checked against, PEM; those of the system without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<String>,
-    /// The name that the certificate of a target must be for; that of its address without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server_name: Option<String>,
-    /// Takes every certificate.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub insecure_skip_verification: bool,
-}
-
-impl TargetTls {
-    /// As a person would write it, and as reads show it.
-    pub(crate) fn to_json(&self) -> Value {
-        let mut fields = Map::new();
-        if let Some(file) = &self.ca_file {
-            fields.insert("ca_file".into(), file.as_str().into());
-        }
-        if let Some(name) = &self.server_name {
-            fields.insert("server_name".into(), name.as_str().into());
-        }
-        if self.insecure_skip_verification {
-            fields.insert("insecure_skip_verification".into(), true.into());
-        }
-        Value::Object(fields)
-    }
-}
-
-/// Reads the `target_tls` section. An empty one asks for TLS, with the authorities of the system.
-pub(super) fn read_target_tls(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<TargetTls> {
-    let node = fields.take("target_tls")?;
-    let mut inner = Fields::new(node, &fields.path_of("target_tls"), problems)?;
-    let ca_file = read_path(&mut inner, "ca_file", problems).map(str::to_owned);
-    let server_name = inner.take_text("server_name", problems);
-    let server_name = server_name.and_then(|text| match host_name(text) {
-        Ok(name) => Some(name),
-        Err(why) => {
-            let message = format!("Illegal server name '{}': {why}", shorten(text));
-            problems.push(
-                Problem::new("tls", inner.path_of("server_name"), message)
-                    .at(inner.position_of("server_name"))
-                    .example("server_name: shop.internal"),
-            );
-            None
-        }
-    });
-    let insecure_skip_verification = read_flag(&mut inner, "insecure_skip_verification", problems);
-    if insecure_skip_verification && ca_file.is_some() {
-        let message = "Illegal target_tls: 'ca_file' says what to verify and 'insecure_skip_verification' not to, remove one";
-        problems.push(
-            Problem::new("tls", inner.path_of("insecure_skip_verification"), message).at(node.position),
-        );
-    }
-    inner.finish(problems);
-    Some(TargetTls { ca_file, server_name, insecure_skip_verification })
-}
-
 /// Reads the `tls` section: `certificates`, or the fields of a single one in place.
 pub(super) fn read_tls(fields: &mut Fields<'_>, protocol: Protocol, problems: &mut Problems) -> Option<Tls> {
     let node = fields.take("tls")?;
@@ -252,8 +192,7 @@ fn read_source(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Certi
         (Some(certificate), Some(key), None) => {
             Some(CertificateSource::Files { certificate: certificate.to_owned(), key: key.to_owned() })
         }
-        // Names of Secrets are DNS subdomains.
-        (None, None, Some(secret)) if host_name(secret).is_ok_and(|lower| lower == *secret) => {
+        (None, None, Some(secret)) if is_object_name(secret) => {
             Some(CertificateSource::Secret { secret: secret.to_owned() })
         }
         (None, None, Some(secret)) => {
@@ -271,6 +210,11 @@ fn read_source(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<Certi
         (Some(_), None, None) => refuse("certificate", "the 'key' of this certificate is missing", EXAMPLE),
         (None, Some(_), None) => refuse("key", "the 'certificate' of this key is missing", EXAMPLE),
     }
+}
+
+/// Names of Secrets and ConfigMaps are DNS subdomains.
+pub(super) fn is_object_name(name: &str) -> bool {
+    host_name(name).is_ok_and(|lower| lower == *name)
 }
 
 /// A path of a file; it must be absolute, since proxies may run anywhere.

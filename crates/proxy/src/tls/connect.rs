@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
+use model::gateway::AuthoritySource;
 use rustls::client::UnbufferedClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -26,8 +27,8 @@ use crate::timer::Watch;
 pub(crate) enum Trust {
     /// Those of the authorities that the system trusts.
     System,
-    /// Those of the authorities in a file.
-    File(String),
+    /// Those of the authorities in a file, or in an object of the cluster.
+    Authorities(AuthoritySource),
     /// Any. For what this very process serves, and for whoever asked for it in so many words.
     Anything,
 }
@@ -53,11 +54,11 @@ impl Connector {
     }
 }
 
-/// How to check targets against the authorities in a file.
+/// How to check targets against these authorities.
 ///
 /// # Errors
-/// What is wrong with the file.
-pub(super) fn trusting_file(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, String> {
+/// What is wrong with them.
+pub(super) fn trusting_pem(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| format!("a certificate cannot be read: {error}"))?;
@@ -78,7 +79,7 @@ pub(super) fn trusting_system(provider: &Arc<CryptoProvider>) -> Result<Arc<Clie
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err("the system has no certificates of authorities, name a file with `ca_file`".into());
+        return Err("the system has no certificates of authorities, say whom to trust with `ca_file`, `ca_secret` or `ca_config_map`".into());
     }
     trusting(roots, provider)
 }

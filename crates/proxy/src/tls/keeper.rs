@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RoutingConfig --adopt--> wanted sources --+--> files: read every few seconds --learn--> Terminator (one for each gateway)
-//!                                           `--> Secrets: watched by others ----learn-----^   read by every handshake
+//!                                           `--> cluster: watched by others ----learn-----^   read by every handshake
 //! ```
 //!
 //! A source that becomes unreadable keeps its last good certificate, and says so.
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
-use model::gateway::{CertificateSource, TargetTls, Tls};
+use model::gateway::{AuthoritySource, CertificateSource, ClusterSource, Tls};
 use model::name::GatewayName;
 use model::port::Protocol;
 use routing::config::{GatewayConfig, RoutingConfig, TargetConfig, TargetKind};
@@ -29,21 +29,32 @@ use super::connect::{self, Connector, Trust};
 const LONGEST: u64 = 1024 * 1024;
 
 /// What a read of a source came to.
-pub(crate) type Found = Vec<(Source, Result<Content, String>)>;
+pub(crate) type Found = Vec<(Source, Result<Pem, String>)>;
 
 /// What is kept here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// A certificate to show, and its key.
     Certificate(CertificateSource),
-    /// A file with authorities to trust.
-    Authorities(String),
+    /// Authorities to trust.
+    Authorities(AuthoritySource),
 }
 
-/// What is in it.
+impl From<ClusterSource> for Source {
+    fn from(source: ClusterSource) -> Self {
+        match source {
+            ClusterSource::Certificate(secret) => Self::Certificate(CertificateSource::Secret { secret }),
+            authorities => Self::Authorities(AuthoritySource::Cluster(authorities)),
+        }
+    }
+}
+
+/// What is in a file or an object of the cluster.
 #[derive(Debug, Clone, Hash)]
-pub(crate) enum Content {
+pub enum Pem {
+    /// A certificate and its key.
     Certificate(CertificatePem),
+    /// Certificates of authorities.
     Authorities(Vec<u8>),
 }
 
@@ -93,17 +104,18 @@ pub(crate) struct Keeper {
     terminators: HashMap<GatewayName, Arc<Terminator>>,
     /// By whom to trust and by the name of the target.
     connectors: HashMap<(Trust, String), Arc<Connector>>,
-    authorities: BTreeMap<String, Authorities>,
+    authorities: BTreeMap<AuthoritySource, Authorities>,
     /// Whom gateways trust.
     trusts: Vec<(GatewayName, Trust)>,
     system: Option<Result<Arc<ClientConfig>, String>>,
     anything: Option<Result<Arc<ClientConfig>, String>>,
-    secrets: watch::Sender<BTreeSet<String>>,
+    /// What is in the cluster.
+    wanted: watch::Sender<BTreeSet<ClusterSource>>,
     status: Arc<ArcSwap<Vec<CertificateStatus>>>,
     hash: RandomState,
 }
 
-/// A file with authorities.
+/// Authorities that some gateway trusts.
 #[derive(Default)]
 struct Authorities {
     config: Option<Arc<ClientConfig>>,
@@ -123,7 +135,7 @@ struct Held {
 
 impl Keeper {
     pub(crate) fn new(
-        secrets: watch::Sender<BTreeSet<String>>,
+        wanted: watch::Sender<BTreeSet<ClusterSource>>,
         status: Arc<ArcSwap<Vec<CertificateStatus>>>,
     ) -> Self {
         Self {
@@ -135,7 +147,7 @@ impl Keeper {
             trusts: Vec::new(),
             system: None,
             anything: None,
-            secrets,
+            wanted,
             status,
             hash: RandomState::new(),
         }
@@ -144,6 +156,24 @@ impl Keeper {
     /// Takes over which gateways want which certificates. Those that nobody wants any more are forgotten.
     pub(crate) fn adopt(&mut self, config: &RoutingConfig) {
         self.adopt_trust(config);
+        self.adopt_certificates(config);
+        let certificates = self.sources.keys().filter_map(|source| match source {
+            CertificateSource::Secret { secret } => Some(ClusterSource::Certificate(secret.clone())),
+            CertificateSource::Files { .. } => None,
+        });
+        let authorities = self.authorities.keys().filter_map(|source| match source {
+            AuthoritySource::Cluster(source) => Some(source.clone()),
+            AuthoritySource::File(_) => None,
+        });
+        let wanted: BTreeSet<ClusterSource> = certificates.chain(authorities).collect();
+        self.wanted.send_if_modified(|known| {
+            let changed = *known != wanted;
+            *known = wanted;
+            changed
+        });
+    }
+
+    fn adopt_certificates(&mut self, config: &RoutingConfig) {
         let mut wanted = BTreeSet::new();
         let mut terminators = HashMap::new();
         let mut fresh = Vec::new();
@@ -175,18 +205,6 @@ impl Keeper {
         for name in fresh {
             self.configure(&name);
         }
-        let secrets: BTreeSet<String> = wanted
-            .into_iter()
-            .filter_map(|source| match source {
-                CertificateSource::Secret { secret } => Some(secret),
-                CertificateSource::Files { .. } => None,
-            })
-            .collect();
-        self.secrets.send_if_modified(|known| {
-            let changed = *known != secrets;
-            *known = secrets;
-            changed
-        });
         self.publish();
     }
 
@@ -207,17 +225,17 @@ impl Keeper {
             }
         }
         self.connectors = wanted;
-        let files: BTreeSet<&String> = self
+        let sources: BTreeSet<&AuthoritySource> = self
             .trusts
             .iter()
             .filter_map(|(_, trust)| match trust {
-                Trust::File(file) => Some(file),
+                Trust::Authorities(source) => Some(source),
                 Trust::System | Trust::Anything => None,
             })
             .collect();
-        self.authorities.retain(|file, _| files.contains(file));
-        for file in files {
-            self.authorities.entry(file.clone()).or_default();
+        self.authorities.retain(|source, _| sources.contains(source));
+        for source in sources {
+            self.authorities.entry(source.clone()).or_default();
         }
         self.connect();
     }
@@ -230,7 +248,9 @@ impl Keeper {
         let Ok(common) = common(&mut self.common) else { return };
         for ((trust, _), connector) in &self.connectors {
             let config = match trust {
-                Trust::File(file) => self.authorities.get(file).and_then(|held| held.config.clone()),
+                Trust::Authorities(source) => {
+                    self.authorities.get(source).and_then(|held| held.config.clone())
+                }
                 Trust::System => {
                     let made = self.system.get_or_insert_with(|| connect::trusting_system(&common.provider));
                     made.clone().ok()
@@ -252,15 +272,15 @@ impl Keeper {
         self.connectors.get(&trust(gateway, target)?).cloned()
     }
 
-    fn learn_authorities(&mut self, file: &str, read: Result<Content, String>) {
+    fn learn_authorities(&mut self, source: &AuthoritySource, read: Result<Pem, String>) {
         let content = self.hash.hash_one(&read);
-        let Some(held) = self.authorities.get_mut(file) else { return };
+        let Some(held) = self.authorities.get_mut(source) else { return };
         if held.content.replace(content) == Some(content) {
             return;
         }
         let made = match (common(&mut self.common), read) {
-            (Ok(common), Ok(Content::Authorities(pem))) => connect::trusting_file(&pem, &common.provider),
-            (Ok(_), Ok(Content::Certificate(_))) => Err("it is not what was asked for".into()),
+            (Ok(common), Ok(Pem::Authorities(pem))) => connect::trusting_pem(&pem, &common.provider),
+            (Ok(_), Ok(Pem::Certificate(_))) => Err("it is not what was asked for".into()),
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         match made {
@@ -270,7 +290,7 @@ impl Keeper {
                 self.connect();
             }
             Err(problem) => {
-                tracing::warn!(file, problem, kept = held.config.is_some(), "authorities cannot be used");
+                tracing::warn!(%source, problem, kept = held.config.is_some(), "authorities cannot be used");
                 held.problem = Some(problem);
             }
         }
@@ -283,8 +303,9 @@ impl Keeper {
 
     /// Files that were never read.
     pub(crate) fn unread(&self) -> Vec<Source> {
-        let fresh = |(file, held): (&String, &Authorities)| {
-            held.content.is_none().then(|| Source::Authorities(file.clone()))
+        let fresh = |(source, held): (&AuthoritySource, &Authorities)| {
+            let unread = held.content.is_none() && matches!(source, AuthoritySource::File(_));
+            unread.then(|| Source::Authorities(source.clone()))
         };
         let mut unread = self.files(|held| held.content.is_none() && held.problem.is_none());
         unread.extend(self.authorities.iter().filter_map(fresh));
@@ -294,7 +315,8 @@ impl Keeper {
     /// All files.
     pub(crate) fn all_files(&self) -> Vec<Source> {
         let mut all = self.files(|_| true);
-        all.extend(self.authorities.keys().cloned().map(Source::Authorities));
+        let files = self.authorities.keys().filter(|source| matches!(source, AuthoritySource::File(_)));
+        all.extend(files.cloned().map(Source::Authorities));
         all
     }
 
@@ -312,8 +334,8 @@ impl Keeper {
         for (source, read) in found {
             let source = match source {
                 Source::Certificate(source) => source,
-                Source::Authorities(file) => {
-                    self.learn_authorities(&file, read);
+                Source::Authorities(source) => {
+                    self.learn_authorities(&source, read);
                     continue;
                 }
             };
@@ -332,8 +354,8 @@ impl Keeper {
                 }
             };
             let made = read.and_then(|content| match content {
-                Content::Certificate(pem) => Certificate::from_pem(&pem, provider),
-                Content::Authorities(_) => Err("it is not what was asked for".into()),
+                Pem::Certificate(pem) => Certificate::from_pem(&pem, provider),
+                Pem::Authorities(_) => Err("it is not what was asked for".into()),
             });
             match made {
                 Ok(certificate) => {
@@ -419,15 +441,19 @@ impl Keeper {
     /// What is wrong with whom to trust.
     fn distrust(&self, trust: &Trust) -> Option<String> {
         match trust {
-            Trust::File(file) => {
-                let held = self.authorities.get(file)?;
-                let problem = held.problem.as_ref()?;
+            Trust::Authorities(source) => {
+                let held = self.authorities.get(source)?;
+                let Some(problem) = &held.problem else {
+                    let missing = held.config.is_none();
+                    return missing
+                        .then(|| format!("authorities {source} are not there yet; no target is trusted"));
+                };
                 let so = if held.config.is_some() {
                     "those before are still trusted"
                 } else {
                     "no target is trusted"
                 };
-                Some(format!("authorities {file}: {problem}; {so}"))
+                Some(format!("authorities {source}: {problem}; {so}"))
             }
             Trust::System => self.system.as_ref()?.as_ref().err().cloned(),
             Trust::Anything => self.anything.as_ref()?.as_ref().err().cloned(),
@@ -458,8 +484,8 @@ fn trust(gateway: &GatewayConfig, target: &TargetConfig) -> Option<(Trust, Strin
         // A listener of this very process.
         _ if target.kind == TargetKind::Gateway => Trust::Anything,
         Some(tls) if tls.insecure_skip_verification => Trust::Anything,
-        Some(TargetTls { ca_file: Some(file), .. }) => Trust::File(file.clone()),
-        _ => Trust::System,
+        Some(tls) => tls.authorities().map_or(Trust::System, Trust::Authorities),
+        None => Trust::System,
     };
     Some((trust, name))
 }
@@ -493,10 +519,11 @@ pub(crate) fn read_files(sources: Vec<Source>) -> Found {
             let content = match &source {
                 Source::Certificate(CertificateSource::Files { certificate, key }) => read(certificate)
                     .and_then(|certificate| {
-                        Ok(Content::Certificate(CertificatePem { certificate, key: read(key)? }))
+                        Ok(Pem::Certificate(CertificatePem { certificate, key: read(key)? }))
                     }),
-                Source::Authorities(file) => read(file).map(Content::Authorities),
-                Source::Certificate(CertificateSource::Secret { .. }) => return None,
+                Source::Authorities(AuthoritySource::File(file)) => read(file).map(Pem::Authorities),
+                Source::Certificate(CertificateSource::Secret { .. })
+                | Source::Authorities(AuthoritySource::Cluster(_)) => return None,
             };
             Some((source, content))
         })

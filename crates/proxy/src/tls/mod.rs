@@ -1,7 +1,7 @@
 //! TLS: termination for clients, and connections to targets.
 //!
 //! ```text
-//!                    accept (handshake, SNI)            Keeper: files, Secrets --> Terminator (certificates of a gateway)
+//!                    accept (handshake, SNI)            Keeper: files, cluster --> Terminator (certificates of a gateway)
 //!                            |                                                         |
 //! Stream --has a--> Tls --on--> Session (rustls, no I/O)  <----- configuration --------'
 //!                    |  reads, writes, flushes
@@ -30,8 +30,8 @@ use crate::stream::Glance;
 pub(crate) use accept::HandshakeFault;
 pub use certificate::CertificatePem;
 pub(crate) use connect::{Connector, TlsFailed};
-pub use keeper::CertificateStatus;
-pub(crate) use keeper::{Content, Found, Keeper, Source, Terminator, read_files};
+pub use keeper::{CertificateStatus, Pem};
+pub(crate) use keeper::{Found, Keeper, Source, Terminator, read_files};
 use session::{RECORD, Session};
 
 /// TLS on one connection.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use model::gateway::{CertificateSource, TargetTls, Tls, TlsVersion};
+use model::gateway::{CertificateSource, ClusterSource, TargetTls, Tls, TlsVersion};
 use model::name::GatewayName;
 use model::port::Protocol;
-use proxy::{CertificatePem, Handshakes};
+use proxy::{CertificatePem, Handshakes, Pem};
 use routing::config::GatewayConfig;
 use testkit::eventually;
 use testkit::target::{Target, connect};
@@ -528,19 +528,21 @@ async fn secrets_come_when_they_come_and_changes_of_the_section_count() {
     let shop = || gateway("shop", vec![route("a", 100, &[target.address()])]);
     let applied = bench.apply(vec![with_tls(vec![secret.clone()], shop())]).await;
     assert!(applied.problems[0].1.contains("secret/shop-tls is not there yet"), "{applied:?}");
-    let wanted: Vec<String> = bench.proxy.wanted_secrets().borrow().iter().cloned().collect();
-    assert_eq!(wanted, ["shop-tls"]);
+    let wanted: Vec<ClusterSource> = bench.proxy.wanted().borrow().iter().cloned().collect();
+    let in_secret = |name: &str| ClusterSource::Certificate(name.into());
+    assert_eq!(wanted, [in_secret("shop-tls")]);
     let address = bench.proxy.virtual_host_tls_address().unwrap();
     assert!(files.authority.connect(address, "shop.test").await.is_err());
     let pair = files.authority.issue(&["shop.test"]);
     let pem = CertificatePem { certificate: pair.certificate.into_bytes(), key: pair.key.into_bytes() };
-    bench.proxy.provide("other".into(), Ok(pem.clone()));
-    bench.proxy.provide("shop-tls".into(), Ok(pem));
+    let pem = Pem::Certificate(pem);
+    bench.proxy.provide(in_secret("other"), Ok(pem.clone()));
+    bench.proxy.provide(in_secret("shop-tls"), Ok(pem));
     assert!(eventually(|| bench.proxy.reported().borrow().problems.is_empty()).await);
     let mut client = files.connect(address).await;
     assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "x");
     // Once is enough: a Secret changes as a whole, unlike two files.
-    bench.proxy.provide("shop-tls".into(), Err("it was deleted".into()));
+    bench.proxy.provide(in_secret("shop-tls"), Err("it was deleted".into()));
     assert!(
         eventually(|| {
             let reported = bench.proxy.reported();
@@ -556,11 +558,72 @@ async fn secrets_come_when_they_come_and_changes_of_the_section_count() {
     // Another source, and then none.
     let source = files.issue("shop", &["shop.test"]);
     bench.apply(vec![with_tls(vec![source], shop())]).await;
-    assert!(bench.proxy.wanted_secrets().borrow().is_empty());
+    assert!(bench.proxy.wanted().borrow().is_empty());
     assert!(files.authority.connect(address, "shop.test").await.is_ok());
     bench.apply(vec![shop()]).await;
     assert!(files.authority.connect(address, "shop.test").await.is_err());
     assert_eq!(client.ask(&get("shop", "/")).await.unwrap().text(), "x");
+}
+
+/// Authorities in the cluster: nobody is trusted before they come, two gateways with other authorities for one target do not mix, and a
+/// rotation closes no connection.
+#[tokio::test]
+async fn authorities_of_targets_come_from_the_cluster_and_change() {
+    let (bench, files) = (bench(), Files::new());
+    let secret = ClusterSource::AuthoritySecret("shop-ca".into());
+    let config_map = ClusterSource::AuthorityConfigMap("shop-ca".into());
+    let pair = files.authority.issue(&["localhost"]);
+    let inner = Target::named("x").await.unwrap();
+    let address = before(inner.address(), pair.server()).await.unwrap();
+    let gateway_with = |name: &str, tls: TargetTls| {
+        let mut config = gateway(name, vec![route("a", 100, &[address])]);
+        config.routes[0].targets[0].tls = Some("localhost".into());
+        GatewayConfig { target_tls: Some(tls), ..config }
+    };
+    let of_secret = || TargetTls { ca_secret: Some("shop-ca".into()), ..TargetTls::default() };
+    let of_map = || TargetTls { ca_config_map: Some("shop-ca".into()), ..TargetTls::default() };
+    let applied = bench.apply(vec![gateway_with("shop", of_secret()), gateway_with("other", of_map())]).await;
+    let told = |part: &str| applied.problems.iter().any(|(_, problem)| problem.contains(part));
+    assert!(told("authorities secret/shop-ca are not there yet"), "{applied:?}");
+    assert!(told("authorities configmap/shop-ca are not there yet"), "{applied:?}");
+    let wanted: Vec<ClusterSource> = bench.proxy.wanted().borrow().iter().cloned().collect();
+    assert_eq!(wanted, [secret.clone(), config_map.clone()]);
+    let status = async |name: &str| bench.connect().await.ask(&get(name, "/")).await.unwrap().status();
+    assert_eq!((status("shop").await, status("other").await), (502, 502));
+
+    let right = || Ok(Pem::Authorities(files.authority.pem().as_bytes().to_vec()));
+    let wrong = || Ok(Pem::Authorities(Authority::new().pem().as_bytes().to_vec()));
+    bench.proxy.provide(secret.clone(), right());
+    bench.proxy.provide(config_map.clone(), wrong());
+    assert!(eventually(|| bench.proxy.reported().borrow().problems.is_empty()).await);
+    assert_eq!((status("shop").await, status("other").await), (200, 502));
+    let mut old = bench.connect().await;
+    assert_eq!(old.ask(&get("shop", "/")).await.unwrap().status(), 200);
+
+    // Rotated, without a change of the table: the connection of a client stays, and new ones to targets are made under the new authorities.
+    bench.proxy.provide(config_map.clone(), right());
+    let begin = Instant::now();
+    while status("other").await != 200 {
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(old.ask(&get("shop", "/")).await.unwrap().status(), 200);
+    // What cannot be used changes nothing and is told.
+    for (content, part) in [
+        (
+            Ok(Pem::Authorities(b"nothing".to_vec())),
+            "there is no certificate in it; those before are still trusted",
+        ),
+        (Err("the Secret was deleted".to_owned()), "the Secret was deleted; those before are still trusted"),
+    ] {
+        bench.proxy.provide(secret.clone(), content);
+        let told =
+            || bench.proxy.reported().borrow().problems.iter().any(|(_, problem)| problem.contains(part));
+        assert!(eventually(told).await, "{part}: {:?}", bench.proxy.reported().borrow());
+        assert_eq!(status("shop").await, 200);
+    }
+    bench.apply(vec![gateway_with("shop", TargetTls::default())]).await;
+    assert!(bench.proxy.wanted().borrow().is_empty());
 }
 
 #[tokio::test]

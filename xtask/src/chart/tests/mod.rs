@@ -62,6 +62,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("tokens", json!({"tokenSecret": "vamp-tokens"})),
         ("small-tokens", json!({"small": true, "tokenSecret": "vamp-tokens"})),
         ("small-certificates", json!({"small": true, "certificates": ["shop-tls"]})),
+        ("authorities", json!({"authorities": ["shop-ca"]})),
         ("environments", json!({"environments": ["vampio-shop-test", "vampio-shop-live"]})),
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
@@ -75,6 +76,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
                 "imagePullSecrets": [{"name": "registry"}],
                 "environments": ["vampio-shop-test", "vampio-shop-live"],
                 "certificates": ["shop-tls", "core.tls"],
+                "authorities": ["shop-ca"],
                 "clusterwide": true, "elsewhere": true, "userRoles": true, "tokenReview": true,
                 "controller": pod, "agent": agent,
                 "networkPolicy": {"enabled": true, "apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},

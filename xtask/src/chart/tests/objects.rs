@@ -184,25 +184,32 @@ fn an_installation_in_one_namespace_holds_nothing_cluster_wide() {
 }
 
 /// A longer drain needs a longer grace.
-/// Proxies read the Secrets that are listed, in their own namespace, and have a token only for that.
+/// Proxies read the Secrets and ConfigMaps that are listed, in their own namespace, and have a token only for that.
 #[test]
 fn proxies_read_the_certificates_that_are_listed() {
     for (shape, values) in shapes() {
         let objects = rendered(&values);
-        let listed = &values["certificates"];
+        let (secrets, config_maps) = (&values["certificates"], &values["authorities"]);
+        let listed = !secrets.is_null() || !config_maps.is_null();
         let of_pod = |object: &Object| object.value["spec"]["template"]["spec"].clone();
         for agent in pods(&objects).into_iter().filter(|pod| pod.name() == "vamp-gateway-agent") {
-            assert_eq!(of_pod(agent)["automountServiceAccountToken"], !listed.is_null(), "{shape}");
+            assert_eq!(of_pod(agent)["automountServiceAccountToken"], listed, "{shape}");
         }
         let roles: Vec<&Object> = objects
             .iter()
             .filter(|object| object.kind() == "Role" && object.name() == "vamp-certificates")
             .collect();
         let environments = values["environments"].as_array().map_or(1, Vec::len);
-        assert_eq!(roles.len(), if listed.is_null() { 0 } else { environments }, "{shape}");
+        assert_eq!(roles.len(), if listed { environments } else { 0 }, "{shape}");
         for role in roles {
-            let rule = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": listed, "verbs": ["get", "watch"]});
-            assert_eq!(role.value["rules"], json!([rule]), "{shape}");
+            let rules: Vec<Value> = [("secrets", secrets), ("configmaps", config_maps)]
+                .into_iter()
+                .filter(|(_, names)| !names.is_null())
+                .map(|(resource, names)| {
+                    json!({"apiGroups": [""], "resources": [resource], "resourceNames": names, "verbs": ["get", "watch"]})
+                })
+                .collect();
+            assert_eq!(role.value["rules"], json!(rules), "{shape}");
         }
     }
 }

@@ -124,12 +124,13 @@ fn tls() -> impl Strategy<Value = Option<Tls>> {
 }
 
 fn target_tls() -> impl Strategy<Value = Option<TargetTls>> {
-    let file = prop::option::of(Just("/etc/ca.crt".to_owned()));
     let name = prop::option::of(Just("shop.internal".to_owned()));
-    let tls = (file, name, any::<bool>()).prop_map(|(ca_file, server_name, skip)| TargetTls {
-        insecure_skip_verification: skip && ca_file.is_none(),
-        ca_file,
+    let tls = (0..5, name).prop_map(|(place, server_name)| TargetTls {
+        ca_file: (place == 1).then(|| "/etc/ca.crt".to_owned()),
+        ca_secret: (place == 2).then(|| "shop-ca".to_owned()),
+        ca_config_map: (place == 3).then(|| "shop-ca".to_owned()),
         server_name,
+        insecure_skip_verification: place == 4,
     });
     prop::option::of(tls)
 }

@@ -61,6 +61,23 @@ fn refused() {
         ("port: 1/tcp\ntls: {secret: a, redirect: true}", "/tls/redirect", "not possible for a TCP port"),
         ("target_tls: yes", "/target_tls", "expected a map"),
         ("target_tls: {ca_file: ca.crt}", "/target_tls/ca_file", "the whole path"),
+        ("target_tls: {ca_secret: Shop_CA}", "/target_tls/ca_secret", "no name of a Secret"),
+        ("target_tls: {ca_config_map: 'a b'}", "/target_tls/ca_config_map", "no name of a ConfigMap"),
+        (
+            "target_tls: {ca_file: /ca.crt, ca_secret: a}",
+            "/target_tls/ca_secret",
+            "'ca_file' and 'ca_secret' both say whom to trust, remove one",
+        ),
+        (
+            "target_tls: {ca_secret: a, ca_config_map: a}",
+            "/target_tls/ca_config_map",
+            "'ca_secret' and 'ca_config_map' both say whom to trust, remove one",
+        ),
+        (
+            "target_tls: {ca_config_map: a, insecure_skip_verification: true}",
+            "/target_tls/insecure_skip_verification",
+            "remove one",
+        ),
         ("target_tls: {server_name: 'a b'}", "/target_tls/server_name", "Illegal server name"),
         (
             "target_tls: {ca_file: /ca.crt, insecure_skip_verification: true}",
