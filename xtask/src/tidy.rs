@@ -177,7 +177,26 @@ fn arrows_point_down() {
                 "vamp",
             ],
         ),
-        ("x509", vec!["model", "routing", "store", "proxy", "telemetry", "agent", "kubernetes", "vamp"]),
+        (
+            "x509",
+            vec!["model", "routing", "pki", "store", "proxy", "telemetry", "agent", "kubernetes", "vamp"],
+        ),
+        (
+            "pki",
+            vec![
+                "model",
+                "routing",
+                "store",
+                "control",
+                "proxy",
+                "telemetry",
+                "agent",
+                "api",
+                "cli",
+                "kubernetes",
+                "vamp",
+            ],
+        ),
         ("otlp", vec!["control", "store", "agent", "api", "cli", "local", "kubernetes", "vamp"]),
         ("api", vec!["proxy", "otlp", "agent", "cli", "local", "kubernetes", "ui", "vamp"]),
     ];

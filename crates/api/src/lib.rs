@@ -25,7 +25,7 @@ pub use crate::context::{
     WorkloadInstance, Workloads, no_ui,
 };
 pub use crate::environments::{Api, EnvironmentId, Standing};
-pub use crate::serve::serve;
+pub use crate::serve::{PROTOCOLS, serve};
 
 /// The OpenAPI 3.1 description of the API.
 pub fn openapi() -> serde_json::Value {

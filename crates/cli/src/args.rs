@@ -19,6 +19,9 @@ pub struct Connection {
         value_name = "URL"
     )]
     pub url: String,
+    /// File with the certificates of the authorities that an https:// address is checked against, PEM [default: those of the system]
+    #[arg(long, env = "VAMP_CA", global = true, hide_env_values = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Token for the API
     #[arg(long, env = "VAMP_TOKEN", global = true, hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,

@@ -43,8 +43,9 @@ pub(crate) struct Call<'a> {
 impl Client {
     pub(crate) fn new(connection: &Connection) -> Result<Self, Error> {
         let server = connection.url.trim_end_matches('/').to_owned();
-        if !server.starts_with("http://") {
-            return Err(Error::Usage(format!("--url '{server}' must begin with http://")));
+        let encrypted = server.starts_with("https://");
+        if !encrypted && !server.starts_with("http://") {
+            return Err(Error::Usage(format!("--url '{server}' must begin with http:// or https://")));
         }
         let token = connection.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
         if token.is_some_and(|token| token.contains(|c: char| !c.is_ascii_graphic())) {
@@ -60,11 +61,16 @@ impl Client {
             }
             None => format!("{server}/api/v1"),
         };
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .no_proxy()
-            .build()
-            .map_err(|e| Error::Failed(e.to_string()))?;
+        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).no_proxy();
+        let http = if encrypted {
+            let config = pki::client(connection.ca.as_deref(), &pki::provider())
+                .map_err(|error| Error::Usage(format!("{error}; see --ca and VAMP_CA")))?;
+            http.tls_backend_preconfigured(config).https_only(true)
+        } else {
+            // Nobody is asked to prove anything, so nothing is read for it.
+            http.tls_certs_only([])
+        };
+        let http = http.build().map_err(|e| Error::Failed(chain(&e)))?;
         Ok(Self { http, base, server, token: token.map(str::to_owned) })
     }
 
@@ -187,7 +193,12 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        Error::Unreachable { url: self.server.clone(), reason: chain(error) }
+        let mut reason = chain(error);
+        // Of an authority that is not known, or of another one with the same name.
+        if ["UnknownIssuer", "BadSignature"].iter().any(|what| reason.contains(what)) {
+            reason.push_str(" (the certificate of its authority: --ca or VAMP_CA)");
+        }
+        Error::Unreachable { url: self.server.clone(), reason }
     }
 }
 

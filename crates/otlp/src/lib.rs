@@ -1,4 +1,4 @@
-//! Export to an OpenTelemetry collector: OTLP over HTTP, protobuf.
+//! Export to an OpenTelemetry collector: OTLP over HTTP, protobuf, with TLS where the address begins with `https`.
 //!
 //! ```text
 //! proxy --spans, bounded queue--> batch --POST /v1/traces-->  collector
@@ -14,6 +14,7 @@ mod spans;
 mod wire;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -28,6 +29,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 pub struct Settings {
     /// Address of the collector, for example `http://collector:4318`; `v1/traces` and `v1/metrics` are below it.
     pub endpoint: Endpoint,
+    /// File with the authorities that a collector with TLS is checked against, PEM; those of the system without.
+    pub ca: Option<PathBuf>,
     /// Name of this process, unique among those of its kind.
     pub instance: String,
     /// Version of Vamp.
@@ -46,9 +49,10 @@ pub struct Settings {
 
 impl Settings {
     /// The usual times.
-    pub fn new(endpoint: Endpoint, instance: String, version: String) -> Self {
+    pub fn new(endpoint: Endpoint, ca: Option<PathBuf>, instance: String, version: String) -> Self {
         Self {
             endpoint,
+            ca,
             instance,
             version,
             batch: 512,
@@ -67,7 +71,7 @@ pub struct Endpoint(Url);
 /// Why an address is none of a collector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{0}' is no address of a collector; write for example http://collector:4318 (OTLP over HTTP, without TLS)"
+    "'{0}' is no address of a collector; write for example http://collector:4318 or https://collector:4318 (OTLP over HTTP)"
 )]
 pub struct NoEndpoint(String);
 
@@ -76,9 +80,8 @@ impl std::str::FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, NoEndpoint> {
         let mut url = Url::parse(text).map_err(|_| NoEndpoint(text.to_owned()))?;
-        let plain =
-            url.scheme() == "http" && url.has_host() && url.query().is_none() && url.fragment().is_none();
-        if !plain {
+        let known = matches!(url.scheme(), "http" | "https");
+        if !known || !url.has_host() || url.query().is_some() || url.fragment().is_some() {
             return Err(NoEndpoint(text.to_owned()));
         }
         if !url.path().ends_with('/') {
@@ -95,27 +98,19 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     fn join(&self, signal: &str) -> Url {
         // A relative path always joins a base with a host.
         self.0.join(signal).unwrap_or_else(|_| self.0.clone())
     }
 }
 
-/// Exports until the proxy that hands in spans is gone. `metrics` gives the page of metrics; it may block.
-pub async fn run(
-    settings: Settings,
-    spans: SpanReceiver,
-    metrics: impl Fn() -> String + Send + Sync + 'static,
-) {
-    let exporter = Exporter::new(settings);
-    let metrics = Arc::new(metrics);
-    tokio::select! {
-        () = exporter.spans(spans) => {}
-        () = exporter.metrics(metrics) => {}
-    }
-}
-
-struct Exporter {
+/// An export that is about to begin.
+#[derive(Debug)]
+pub struct Exporter {
     settings: Settings,
     client: reqwest::Client,
     started: SystemTime,
@@ -130,10 +125,34 @@ enum Refusal {
 }
 
 impl Exporter {
-    fn new(settings: Settings) -> Self {
-        let client =
-            reqwest::Client::builder().timeout(settings.timeout).no_proxy().build().unwrap_or_default();
-        Self { settings, client, started: SystemTime::now() }
+    /// Makes ready; reads the authorities.
+    ///
+    /// # Errors
+    /// They cannot be used: with the file.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let client = reqwest::Client::builder().timeout(settings.timeout).no_proxy();
+        let client = if settings.endpoint.is_encrypted() {
+            client.tls_backend_preconfigured(pki::client(settings.ca.as_deref(), &pki::provider())?)
+        } else {
+            // Nobody is asked to prove anything, so nothing is read for it.
+            client.tls_certs_only([])
+        };
+        let client = client.build().map_err(|error| innermost(&error))?;
+        Ok(Self { settings, client, started: SystemTime::now() })
+    }
+
+    /// Exports until the proxy that hands in spans is gone. `metrics` gives the page of metrics; it may block.
+    pub async fn run(self, spans: SpanReceiver, metrics: impl Fn() -> String + Send + Sync + 'static) {
+        let metrics = Arc::new(metrics);
+        tokio::select! {
+            () = self.spans(spans) => {}
+            () = self.metrics(metrics) => {}
+        }
+    }
+
+    /// Where to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.settings.endpoint
     }
 
     async fn spans(&self, receiver: SpanReceiver) {
@@ -197,7 +216,7 @@ impl Exporter {
 
     async fn post(&self, url: &Url, body: Vec<u8>) -> Result<(), Refusal> {
         let request = self.client.post(url.clone()).header(header::CONTENT_TYPE, "application/x-protobuf");
-        let answer = request.body(body).send().await.map_err(|error| Refusal::Now(error.to_string()))?;
+        let answer = request.body(body).send().await.map_err(|error| Refusal::Now(innermost(&error)))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -212,6 +231,15 @@ impl Exporter {
         ];
         Err(if later.contains(&status) { Refusal::Now(why) } else { Refusal::Never(why) })
     }
+}
+
+/// The innermost cause says most: "invalid peer certificate" rather than "error sending request".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// Says once that something does not work, and once that it does again.
@@ -241,10 +269,11 @@ mod tests {
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://127.0.0.1:1/", "http://127.0.0.1:1/v1/traces"),
             ("http://c/otlp", "http://c/otlp/v1/traces"),
+            ("https://c:4318", "https://c:4318/v1/traces"),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().join("v1/traces").as_str(), traces);
         }
-        for text in ["", "collector:4318", "https://c:4318", "grpc://c", "http://c/?a=b", "http://"] {
+        for text in ["", "collector:4318", "grpc://c", "http://c/?a=b", "http://"] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains("for example http://collector:4318"), "{text}: {error}");
         }

@@ -96,7 +96,7 @@ fn settings(address: SocketAddr) -> Settings {
         period: Duration::from_millis(50),
         timeout: Duration::from_secs(5),
         pause: Duration::from_millis(5),
-        ..Settings::new(endpoint, "one".into(), "0.1.0".into())
+        ..Settings::new(endpoint, None, "one".into(), "0.1.0".into())
     }
 }
 
@@ -117,9 +117,13 @@ struct World {
 
 impl World {
     async fn start(address: SocketAddr, trace_context: proxy::TraceContext, queue: usize) -> Self {
+        Self::exporting(settings(address), trace_context, queue).await
+    }
+
+    async fn exporting(exported: Settings, trace_context: proxy::TraceContext, queue: usize) -> Self {
         let (sender, receiver) = proxy::span_queue(queue);
         let dropped = Arc::clone(&receiver.dropped);
-        tokio::spawn(otlp::run(settings(address), receiver, page));
+        tokio::spawn(otlp::Exporter::new(exported).unwrap().run(receiver, page));
         let settings = proxy::Settings {
             workers: 1,
             virtual_host_listen: Some("127.0.0.1:0".parse().unwrap()),
@@ -328,4 +332,40 @@ async fn what_the_collector_does_not_take_is_counted_and_requests_go_on() {
         assert_eq!(world.ask("/", "").await, 200);
     }
     assert!(eventually(|| world.dropped.load(SeqCst) == 20).await, "{}", world.dropped.load(SeqCst));
+}
+
+/// The same over TLS: what comes decodes, and a collector that is not trusted gets nothing.
+#[tokio::test]
+async fn over_tls_to_a_collector_that_is_trusted() {
+    let (collector, plain) = Collector::start().await;
+    let authority = testkit::tls::Authority::new();
+    let secure = testkit::tls::before(plain, authority.issue(&["localhost"]).server()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, pem: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Some(path)
+    };
+    let (right, wrong) =
+        (write("ca.crt", authority.pem()), write("other.crt", testkit::tls::Authority::new().pem()));
+    let with = |host: &str, ca: &Option<std::path::PathBuf>| {
+        let endpoint: Endpoint = format!("https://{host}:{}", secure.port()).parse().unwrap();
+        Settings { endpoint, ca: ca.clone(), ..settings(secure) }
+    };
+    let create = proxy::TraceContext::Create { sampled: 10_000 };
+    // Another authority, and another name than that of the certificate.
+    for settings in [with("localhost", &wrong), with("127.0.0.1", &right)] {
+        let world = World::exporting(settings, create, 64).await;
+        world.ask("/", "").await;
+        assert!(eventually(|| world.dropped.load(SeqCst) > 0).await);
+        assert_eq!(collector.asked.load(SeqCst), 0, "nothing gets there");
+    }
+    let world = World::exporting(with("localhost", &right), create, 64).await;
+    world.ask("/", "").await;
+    assert!(eventually(|| !collector.spans().is_empty()).await);
+    assert!(eventually(|| collector.metric("s_seconds").is_some()).await);
+    assert_eq!(world.dropped.load(SeqCst), 0);
+
+    let error = otlp::Exporter::new(with("localhost", &Some(folder.path().join("none.crt")))).unwrap_err();
+    assert!(error.contains("cannot read") && error.contains("none.crt"), "{error}");
 }

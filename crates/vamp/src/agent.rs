@@ -93,7 +93,7 @@ impl Service for Alone {
         }
         let closing = CancellationToken::new();
         let probes = api::admin(Arc::new(Probe::of(&agent)));
-        let probing = tokio::spawn(api::serve(listener, probes, closing.clone(), ADMIN_DRAIN));
+        let probing = tokio::spawn(api::serve(listener, None, probes, closing.clone(), ADMIN_DRAIN));
         info!(%admin, virtual_hosts = %agent.virtual_hosts(), "the agent serves");
         let delay = settings.follower.drain_delay;
         Ok(Serving { agent, admin, admin_socket, closing, probing, delay })
@@ -196,7 +196,7 @@ impl Agent {
             format!("cannot open gateway ports on {} (--gateway-address)", follower.listen.gateway_address)
         })?);
         let mut settings = process::proxy_settings(&follower.proxy, &follower.listen, sockets);
-        let export = Export::new(&follower.proxy, &options.name, &mut settings);
+        let export = Export::new(&follower.proxy, &options.name, &mut settings)?;
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         vital::watch_proxy(&proxy);

@@ -102,6 +102,7 @@ impl Controller {
             let follower = &settings.small.follower;
             (follower.drain_delay, follower.proxy.drain_timeout)
         };
+        let certificate = settings.api.certificate()?;
         let api_listener = listen(settings.api.listen, "the API (--api-listen)").await?;
         let agent_listener = listen(settings.agent_listen, "agents (--agent-listen)").await?;
         let api_address = api_listener.local_addr().context("the API's address")?;
@@ -130,7 +131,8 @@ impl Controller {
             closing: closing.clone(),
         });
         api.stand(Standing::Standby { leader: None, able: false });
-        let api_task = tokio::spawn(api::serve(api_listener, api.router(), closing.clone(), API_DRAIN));
+        let tls = certificate.as_ref().map(pki::ServerCertificate::config);
+        let api_task = tokio::spawn(api::serve(api_listener, tls, api.router(), closing.clone(), API_DRAIN));
 
         let (leading, leads) = watch::channel(false);
         let server = agent::Server::new(
@@ -141,7 +143,7 @@ impl Controller {
         let agents_closing = CancellationToken::new();
         let authority = authority::Authority::new(&cluster, &home);
         let memory = Memory::default();
-        let background = vec![
+        let mut background = vec![
             tokio::spawn(authority::serve(
                 authority.clone(),
                 server.clone(),
@@ -150,6 +152,9 @@ impl Controller {
             )),
             tokio::spawn(memory.clone().run()),
         ];
+        background.extend(
+            certificate.map(|certificate| tokio::spawn(certificate.watch(process::CERTIFICATE_LOOKS))),
+        );
 
         let identity = Identity::new(&replica, &adapters::start_id());
         let pod = std::env::var("POD_NAME").ok().filter(|pod| *pod == replica);

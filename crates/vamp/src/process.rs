@@ -5,6 +5,7 @@ pub(crate) mod vital;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use model::name::GatewayName;
@@ -15,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{ListenSettings, LogSettings, ProxySettings};
 
 pub(crate) use memory::{Memory, Tidy, give_back};
+
+/// Between two looks at the certificate of the API.
+pub(crate) const CERTIFICATE_LOOKS: Duration = Duration::from_secs(2);
 
 /// Threads for everything but the proxy, which has its own. Two suffice: both mostly wait.
 const RUNTIME_THREADS: usize = 2;

@@ -141,6 +141,7 @@ impl Server {
         if settings.gateways.gateway_selector.is_none() {
             applied.push(("gateway-selector".into(), selector, "default"));
         }
+        let certificate = settings.api.certificate()?;
         // Addresses first: what cannot be bound must not touch the data.
         let api_listener = takeover::listener(settings.api.listen, sockets).await.with_context(|| {
             format!("cannot listen on {} for the API (--api-listen)", settings.api.listen)
@@ -160,7 +161,7 @@ impl Server {
             )?);
 
         let mut proxy_settings = process::proxy_settings(&settings.proxy, &settings.listen, sockets);
-        let export = Export::new(&settings.proxy, &settings.environment, &mut proxy_settings);
+        let export = Export::new(&settings.proxy, &settings.environment, &mut proxy_settings)?;
         let workers = proxy_settings.workers;
         let telemetry = Telemetry::new(workers);
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
@@ -233,7 +234,16 @@ impl Server {
             let page = endpoints.clone();
             environment.spawn(export.run(move || page.metrics()));
         }
-        let api_task = tokio::spawn(api::serve(api_listener, endpoints.router(), closing.clone(), API_DRAIN));
+        let tls = certificate.as_ref().map(pki::ServerCertificate::config);
+        if let Some(certificate) = certificate {
+            environment.spawn(certificate.watch(process::CERTIFICATE_LOOKS));
+        } else if !api.ip().is_loopback() {
+            warn!(
+                "the API takes tokens without TLS, where others can read them on the way; --api-tls-cert and --api-tls-key mend that"
+            );
+        }
+        let router = endpoints.router();
+        let api_task = tokio::spawn(api::serve(api_listener, tls, router, closing.clone(), API_DRAIN));
 
         info!(%api, %virtual_hosts, workers, data = %settings.data_dir.display(), "vamp serves");
         if settings.token_file.is_none() && api.ip().is_loopback() {

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::failure::Failure;
 use super::token::{Identity, Role, Unauthenticated, identify, secret};
 use crate::context::Security;
+use crate::serve::Encrypted;
 
 /// Refuses what may not pass; else says who is calling, when that is known. `namespace` is that of the environment.
 pub(crate) async fn admit(
@@ -22,7 +23,7 @@ pub(crate) async fn admit(
 ) -> Result<Option<Identity>, Failure> {
     check_host(parts, security)?;
     if !is_read(&parts.method) {
-        check_site(&parts.headers, security)?;
+        check_site(&parts.headers, security, parts.extensions.get::<Encrypted>().is_some())?;
     }
     let identity = identify(&parts.headers, &security.tokens);
     if security.is_open() || is_open(path) {
@@ -94,7 +95,7 @@ fn required(method: &Method, path: &str) -> Role {
 }
 
 /// A page of another site must not make a browser of ours write (CSRF). Programs that are no browsers send neither header.
-fn check_site(headers: &HeaderMap, security: &Security) -> Result<(), Failure> {
+fn check_site(headers: &HeaderMap, security: &Security, encrypted: bool) -> Result<(), Failure> {
     let text =
         |name: &str| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let refuse = |what: String| {
@@ -114,7 +115,10 @@ fn check_site(headers: &HeaderMap, security: &Security) -> Result<(), Failure> {
         {
             return Ok(());
         }
-        if !same_authority(&origin, text(HOST.as_str()).as_deref()) {
+        // A page that came without TLS may have been made on the way.
+        let downgraded =
+            encrypted && !origin.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
+        if downgraded || !same_authority(&origin, text(HOST.as_str()).as_deref()) {
             return refuse(format!("Origin: {origin}"));
         }
     }

@@ -184,6 +184,27 @@ fn writes_from_other_sites_are_refused() {
     check("GET", &[host, ("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")], true);
 }
 
+/// A page without TLS is another site for an API with TLS.
+#[test]
+fn pages_without_tls_are_another_site() {
+    let security = Security { tokens: Vec::new(), ..security() };
+    for (origin, encrypted, expected) in [
+        ("https://localhost:8090", true, true),
+        ("HTTPS://localhost:8090", true, true),
+        ("http://localhost:8090", true, false),
+        ("https:", true, false),
+        ("http://localhost:8090", false, true),
+        // TLS may end before Vamp.
+        ("https://localhost:8090", false, true),
+    ] {
+        let headers = HeaderMap::from_iter([
+            (HOST, HeaderValue::from_static("localhost:8090")),
+            (ORIGIN, HeaderValue::from_static(origin)),
+        ]);
+        assert_eq!(check_site(&headers, &security, encrypted).is_ok(), expected, "{origin} {encrypted}");
+    }
+}
+
 #[test]
 fn hosts_on_loopback() {
     let security = Security { tokens: Vec::new(), ..security() };

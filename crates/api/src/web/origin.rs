@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::token::{Identity, Role};
+use crate::serve::Encrypted;
 
 /// Names the caller of a write in the audit trail.
 pub(crate) const ACTOR: HeaderName = HeaderName::from_static("vamp-actor");
@@ -42,7 +43,7 @@ impl Origin {
             .and_then(|value| value.to_str().ok())
             .filter(|scheme| matches!(*scheme, "http" | "https"))
             .or_else(|| parts.uri.scheme_str())
-            .unwrap_or("http");
+            .unwrap_or(if parts.extensions.get::<Encrypted>().is_some() { "https" } else { "http" });
         let base = host.map(|host| format!("{scheme}://{host}")).unwrap_or_default();
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let actor = actor(parts, identity.as_ref(), peer);

@@ -77,7 +77,8 @@ impl Server {
         let router = api.router();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("an address");
-        let served = tokio::spawn(api::serve(listener, router, closing.clone(), Duration::from_secs(10)));
+        let served =
+            tokio::spawn(api::serve(listener, None, router, closing.clone(), Duration::from_secs(10)));
         Self { api, served, plane, address, control, observation, closing }
     }
 

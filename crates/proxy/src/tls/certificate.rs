@@ -1,60 +1,16 @@
-//! Certificates as clients see them: read from PEM, and chosen by name.
+//! Certificates as clients see them: chosen by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use model::gateway::{Tls, TlsVersion};
 use model::port::Protocol;
+use pki::Certificate;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-
-/// A certificate and its key, as they are in files and Secrets.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct CertificatePem {
-    /// The certificate, followed by those between it and the authority, PEM.
-    pub certificate: Vec<u8>,
-    /// The private key, PEM. Secret.
-    pub key: Vec<u8>,
-}
-
-impl std::fmt::Debug for CertificatePem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CertificatePem").finish_non_exhaustive()
-    }
-}
-
-/// A certificate ready to be shown.
-#[derive(Debug, Clone)]
-pub(super) struct Certificate {
-    key: Arc<CertifiedKey>,
-    /// The names that it is for.
-    pub(super) names: Vec<String>,
-    /// When it ends.
-    pub(super) not_after: Timestamp,
-}
-
-impl Certificate {
-    /// # Errors
-    /// What is wrong with it, in words that show nothing of the key.
-    pub(super) fn from_pem(pem: &CertificatePem, provider: &CryptoProvider) -> Result<Self, String> {
-        let chain = CertificateDer::pem_slice_iter(&pem.certificate)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("the certificate cannot be read: {error}"))?;
-        let own = chain.first().ok_or("there is no certificate in it")?;
-        let facts = x509::facts(own).ok_or("the certificate is none of X.509")?;
-        let key = PrivateKeyDer::from_pem_slice(&pem.key)
-            .map_err(|error| format!("the key cannot be read: {error}"))?;
-        let key = CertifiedKey::from_der(chain, key, provider)
-            .map_err(|error| format!("certificate and key do not go together: {error}"))?;
-        Ok(Self { key: Arc::new(key), names: facts.names, not_after: facts.not_after })
-    }
-}
 
 /// What all configurations share, so that a session can be resumed at any worker, and after a change of the certificates.
 #[derive(Debug)]
@@ -72,7 +28,7 @@ impl Common {
     /// The system gives no randomness.
     pub(super) fn new() -> Result<Self, rustls::Error> {
         Ok(Self {
-            provider: Arc::new(aws_lc_rs::default_provider()),
+            provider: pki::provider(),
             tickets: aws_lc_rs::Ticketer::new()?,
             sessions: ServerSessionMemoryCache::new(SESSIONS),
         })
@@ -148,6 +104,8 @@ impl ResolvesServerCert for Chooser {
 
 #[cfg(test)]
 mod tests {
+    use pki::CertificatePem;
+
     use super::*;
 
     fn pem(names: &[&str]) -> CertificatePem {
@@ -161,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_choose() {
-        let provider = aws_lc_rs::default_provider();
+        let provider = pki::provider();
         let sets: [&[&str]; 4] = [&["first.example"], &["*.b.example"], &["x.b.example", "c.example"], &[]];
         let all: Vec<Certificate> =
             sets.iter().map(|names| Certificate::from_pem(&pem(names), &provider).unwrap()).collect();
@@ -178,28 +136,5 @@ mod tests {
         ] {
             assert!(Arc::ptr_eq(&chooser.candidates(name)[0], &all[expected].key), "{name}");
         }
-    }
-
-    #[test]
-    fn what_cannot_be_used() {
-        let provider = aws_lc_rs::default_provider();
-        let (good, other) = (pem(&["a"]), pem(&["a"]));
-        let with = |certificate: &[u8], key: &[u8]| {
-            let pem = CertificatePem { certificate: certificate.to_vec(), key: key.to_vec() };
-            Certificate::from_pem(&pem, &provider).unwrap_err()
-        };
-        for (error, part) in [
-            (with(b"", &good.key), "no certificate in it"),
-            (with(&good.key, &good.key), "no certificate in it"),
-            (
-                with(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &good.key),
-                "none of X.509",
-            ),
-            (with(&good.certificate, b"x"), "the key cannot be read"),
-            (with(&good.certificate, &other.key), "do not go together"),
-        ] {
-            assert!(error.contains(part), "{error}");
-        }
-        assert!(!format!("{good:?}").contains("BEGIN"));
     }
 }

@@ -12,7 +12,6 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
@@ -59,15 +58,7 @@ impl Connector {
 /// # Errors
 /// What is wrong with them.
 pub(super) fn trusting_pem(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("a certificate cannot be read: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("a certificate cannot be used: {error}"))?;
-    }
-    if roots.is_empty() {
-        return Err("there is no certificate in it".into());
-    }
-    trusting(roots, provider)
+    trusting(pki::in_pem(pem)?, provider)
 }
 
 /// How to check targets against the authorities of the system.
@@ -75,12 +66,9 @@ pub(super) fn trusting_pem(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result
 /// # Errors
 /// The system has none.
 pub(super) fn trusting_system(provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err("the system has no certificates of authorities, say whom to trust with `ca_file`, `ca_secret` or `ca_config_map`".into());
-    }
+    let roots = pki::of_system().map_err(|error| {
+        format!("{error}, say whom to trust with `ca_file`, `ca_secret` or `ca_config_map`")
+    })?;
     trusting(roots, provider)
 }
 

@@ -8,9 +8,8 @@
 //! A source that becomes unreadable keeps its last good certificate, and says so.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -18,15 +17,13 @@ use jiff::Timestamp;
 use model::gateway::{AuthoritySource, CertificateSource, ClusterSource, Tls};
 use model::name::GatewayName;
 use model::port::Protocol;
+use pki::{Certificate, CertificatePem};
 use routing::config::{GatewayConfig, RoutingConfig, TargetConfig, TargetKind};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
-use super::certificate::{Certificate, CertificatePem, Common};
+use super::certificate::Common;
 use super::connect::{self, Connector, Trust};
-
-/// Bytes that a file may have: far more than the longest chain.
-const LONGEST: u64 = 1024 * 1024;
 
 /// What a read of a source came to.
 pub(crate) type Found = Vec<(Source, Result<Pem, String>)>;
@@ -499,20 +496,7 @@ fn common(common: &mut Option<Common>) -> Result<&Common, String> {
 
 /// Reads files. Blocks.
 pub(crate) fn read_files(sources: Vec<Source>) -> Found {
-    let read = |path: &str| {
-        let failed = |error: std::io::Error| format!("cannot read {path}: {error}");
-        let mut bytes = Vec::new();
-        // To open something else, a pipe for example, may take for ever.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
-            return Err(format!("{path} is no file"));
-        }
-        let file = File::open(path).map_err(failed)?;
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > LONGEST {
-            return Err(format!("{path} is longer than {LONGEST} bytes, which no certificate is"));
-        }
-        Ok(bytes)
-    };
+    let read = |path: &str| pki::read(Path::new(path));
     sources
         .into_iter()
         .filter_map(|source| {

@@ -28,10 +28,10 @@ use crate::socket::Socket;
 use crate::stream::Glance;
 
 pub(crate) use accept::HandshakeFault;
-pub use certificate::CertificatePem;
 pub(crate) use connect::{Connector, TlsFailed};
 pub use keeper::{CertificateStatus, Pem};
 pub(crate) use keeper::{Found, Keeper, Source, Terminator, read_files};
+pub use pki::CertificatePem;
 use session::{RECORD, Session};
 
 /// TLS on one connection.

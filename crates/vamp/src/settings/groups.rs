@@ -10,6 +10,7 @@ use clap::{ArgAction, Args};
 use kubernetes::{Credentials, ServiceType};
 use model::percent::Percent;
 use model::selector::Selector;
+use pki::ServerCertificate;
 
 use super::{duration, listen, percent, port_range, workers};
 
@@ -30,12 +31,35 @@ pub(crate) struct ApiSettings {
     /// Address of the API; port 0 takes a free one
     #[arg(long = "api-listen", env = "VAMP_API_LISTEN", default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT", value_parser = listen)]
     pub(crate) listen: SocketAddr,
+    /// Certificate of the API, PEM, followed by those between it and the authority: clients from other machines then have to use https.
+    /// Read again when it changes
+    #[arg(long, env = "VAMP_API_TLS_CERT", value_name = "FILE")]
+    pub(crate) api_tls_cert: Option<PathBuf>,
+    /// The private key to it, PEM
+    #[arg(long, env = "VAMP_API_TLS_KEY", value_name = "FILE")]
+    pub(crate) api_tls_key: Option<PathBuf>,
     /// Origin of another site whose pages may use the API, for example https://ui.example; repeatable
     #[arg(long, env = "VAMP_ALLOWED_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     pub(crate) allowed_origin: Vec<String>,
     /// Host name that an API on loopback answers to besides localhost, for example that of a proxy before it; repeatable
     #[arg(long, env = "VAMP_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allowed_host: Vec<String>,
+}
+
+impl ApiSettings {
+    /// What the API shows to clients that come with TLS; `None` when it does without. Reads the files.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn certificate(&self) -> anyhow::Result<Option<ServerCertificate>> {
+        let files = match (self.api_tls_cert.clone(), self.api_tls_key.clone()) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => pki::Files { certificate, key },
+            _ => anyhow::bail!("--api-tls-cert and --api-tls-key belong together: a certificate and its key"),
+        };
+        let certificate = ServerCertificate::open(files, api::PROTOCOLS);
+        certificate.map(Some).map_err(|error| anyhow::anyhow!("--api-tls-cert, --api-tls-key: {error}"))
+    }
 }
 
 /// Where the proxy listens. The defaults are those of a proxy that serves others; see [`super::Settings::arguments`].
@@ -163,9 +187,12 @@ pub(crate) struct ProxySettings {
     /// Share of the traces begun here that are sampled
     #[arg(long, env = "VAMP_TRACE_SAMPLE", default_value = "1%", value_name = "PERCENT", value_parser = percent)]
     pub(crate) trace_sample: Percent,
-    /// OpenTelemetry collector that gets spans of sampled traces and all metrics by OTLP over HTTP, for example http://collector:4318
+    /// OpenTelemetry collector that gets spans of sampled traces and all metrics by OTLP over HTTP, for example http://collector:4318 or https://collector:4318
     #[arg(long, env = "VAMP_OTLP_ENDPOINT", value_name = "URL")]
     pub(crate) otlp_endpoint: Option<otlp::Endpoint>,
+    /// File with the certificates of the authorities that a collector with https is checked against, PEM [default: those of the system]
+    #[arg(long, env = "VAMP_OTLP_CA", value_name = "FILE")]
+    pub(crate) otlp_ca: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) care: CareSettings,
     /// Whether connections to the shared listeners begin with a header of the PROXY protocol, from a load balancer that says who the client is

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod agents;
+mod api_tls;
 mod bad_input;
 mod churn;
 mod client;

@@ -63,6 +63,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
         ("small-tokens", json!({"small": true, "tokenSecret": "vamp-tokens"})),
         ("small-certificates", json!({"small": true, "certificates": ["shop-tls"]})),
         ("authorities", json!({"authorities": ["shop-ca"]})),
+        ("api-tls", json!({"apiTlsSecret": "vamp-api-tls"})),
         ("environments", json!({"environments": ["vampio-shop-test", "vampio-shop-live"]})),
         ("clusterwide", json!({"clusterwide": true, "tokenReview": true})),
         (
@@ -77,6 +78,7 @@ fn shapes() -> Vec<(&'static str, Value)> {
                 "environments": ["vampio-shop-test", "vampio-shop-live"],
                 "certificates": ["shop-tls", "core.tls"],
                 "authorities": ["shop-ca"],
+                "apiTlsSecret": "vamp-api-tls",
                 "clusterwide": true, "elsewhere": true, "userRoles": true, "tokenReview": true,
                 "controller": pod, "agent": agent,
                 "networkPolicy": {"enabled": true, "apiFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]},

@@ -214,6 +214,40 @@ fn proxies_read_the_certificates_that_are_listed() {
     }
 }
 
+/// With a certificate of its own, the API is asked by https wherever it is asked from another machine.
+#[test]
+fn the_api_speaks_tls_with_a_secret() {
+    for (shape, values) in shapes() {
+        let objects = rendered(&values);
+        let encrypted = values["apiTlsSecret"].is_string();
+        for controller in pods(&objects).into_iter().filter(|pod| pod.name() == "vamp-controller") {
+            let pod = &controller.value["spec"]["template"]["spec"];
+            let container = &pod["containers"][0];
+            let args = container["args"].to_string();
+            for flag in [
+                "--api-tls-cert=/var/run/vamp/api-tls/tls.crt",
+                "--api-tls-key=/var/run/vamp/api-tls/tls.key",
+            ] {
+                assert_eq!(args.contains(flag), encrypted, "{shape}");
+            }
+            for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+                let scheme = &container[probe]["httpGet"]["scheme"];
+                assert_eq!(*scheme, if encrypted { json!("HTTPS") } else { Value::Null }, "{shape}: {probe}");
+            }
+            assert_eq!(pod["volumes"].to_string().contains("vamp-api-tls"), encrypted, "{shape}");
+            assert_eq!(
+                container["volumeMounts"].to_string().contains("/var/run/vamp/api-tls"),
+                encrypted,
+                "{shape}"
+            );
+        }
+        for monitor in objects.iter().filter(|object| object.kind() == "ServiceMonitor") {
+            let endpoints = monitor.value["spec"]["endpoints"].to_string();
+            assert_eq!(endpoints.contains("https"), encrypted, "{shape}: {endpoints}");
+        }
+    }
+}
+
 #[test]
 fn the_grace_grows_with_the_drain() {
     for small in [false, true] {
