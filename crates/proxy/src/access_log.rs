@@ -4,8 +4,9 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ const QUEUE: usize = 8192;
 pub(crate) struct AccessLogger {
     lines: SyncSender<Vec<u8>>,
     lost: Arc<AtomicU64>,
+    /// The file is to be opened again.
+    moved: Arc<AtomicBool>,
     /// Share of the requests that are written, in hundredths of a percent.
     sample: u16,
     /// Requests that went well.
@@ -91,17 +94,28 @@ struct Line<'a> {
 impl AccessLogger {
     /// Opens the log and starts its writer.
     pub(crate) fn start(target: &AccessLog, sample: u16) -> io::Result<Self> {
-        let out: Box<dyn Write + Send> = match target {
+        let out: Out = match target {
             AccessLog::Stdout => Box::new(io::stdout()),
-            AccessLog::File(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+            AccessLog::File(path) => append_to(path)?,
         };
         let (lines, queue) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&lost);
+        let moved = Arc::<AtomicBool>::default();
+        let (again, target) = (Arc::clone(&moved), target.clone());
+        let reopen = move || match &target {
+            AccessLog::File(path) if again.swap(false, Relaxed) => Some(append_to(path)),
+            _ => None,
+        };
         std::thread::Builder::new()
             .name("vamp-access-log".into())
-            .spawn(move || write_lines(BufWriter::new(out), &queue, &counter))?;
-        Ok(Self { lines, lost, sample, seen: AtomicU64::new(0) })
+            .spawn(move || write_lines(BufWriter::new(out), &queue, &counter, reopen))?;
+        Ok(Self { lines, lost, moved, sample, seen: AtomicU64::new(0) })
+    }
+
+    /// Opens the file again before the next line, since it was moved away.
+    pub(crate) fn reopen(&self) {
+        self.moved.store(true, Relaxed);
     }
 
     /// Hands in one entry, or not if it is not among those that are written; never waits.
@@ -178,7 +192,19 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn write_lines(mut out: BufWriter<Box<dyn Write + Send>>, queue: &Receiver<Vec<u8>>, lost: &AtomicU64) {
+type Out = Box<dyn Write + Send>;
+
+fn append_to(path: &Path) -> io::Result<Out> {
+    Ok(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
+}
+
+/// `reopen` answers what to write to from now on, if that has changed.
+fn write_lines(
+    mut out: BufWriter<Out>,
+    queue: &Receiver<Vec<u8>>,
+    lost: &AtomicU64,
+    mut reopen: impl FnMut() -> Option<io::Result<Out>>,
+) {
     let (mut failing, mut told, mut told_at) = (false, 0, Instant::now());
     let mut check = |result: io::Result<()>| match result {
         Ok(()) => failing = false,
@@ -200,6 +226,16 @@ fn write_lines(mut out: BufWriter<Box<dyn Write + Send>>, queue: &Receiver<Vec<u
                 }
             }
         };
+        match reopen() {
+            None => {}
+            Some(Ok(other)) => {
+                check(out.flush());
+                out = BufWriter::new(other);
+            }
+            Some(Err(error)) => {
+                tracing::error!(%error, "the access log cannot be opened again; the old file goes on")
+            }
+        }
         let result = out.write_all(&line);
         if result.is_err() {
             lost.fetch_add(1, Relaxed);
@@ -241,14 +277,20 @@ mod tests {
             lines.send(vec![b'x'; 64 * 1024]).unwrap();
         }
         drop(lines);
-        write_lines(BufWriter::new(Box::new(Full)), &queue, &lost);
+        write_lines(BufWriter::new(Box::new(Full)), &queue, &lost, || None);
         assert_eq!(lost.load(Relaxed), 3);
     }
 
     #[test]
     fn lines_beyond_the_queue_are_counted() {
         let (lines, _queue) = sync_channel(2);
-        let log = AccessLogger { lines, lost: Arc::default(), sample: ALL, seen: AtomicU64::new(0) };
+        let log = AccessLogger {
+            lines,
+            lost: Arc::default(),
+            moved: Arc::default(),
+            sample: ALL,
+            seen: AtomicU64::new(0),
+        };
         let outcome = Outcome::new(200, routing::decide::Reason::Weight, Duration::ZERO);
         for _ in 0..5 {
             log.write(&Entry {
@@ -266,7 +308,13 @@ mod tests {
     #[test]
     fn a_share_is_written_and_every_failure() {
         let (lines, queue) = sync_channel(QUEUE);
-        let log = AccessLogger { lines, lost: Arc::default(), sample: 1_000, seen: AtomicU64::new(0) };
+        let log = AccessLogger {
+            lines,
+            lost: Arc::default(),
+            moved: Arc::default(),
+            sample: 1_000,
+            seen: AtomicU64::new(0),
+        };
         let good = Outcome::new(200, routing::decide::Reason::Weight, Duration::ZERO);
         let entry = |outcome| Entry {
             client: SocketAddr::from(([127, 0, 0, 1], 1)),

@@ -432,6 +432,13 @@ impl Proxy {
         }
     }
 
+    /// Opens the file of the access log again before its next line: it was moved away.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.shared.log {
+            log.reopen();
+        }
+    }
+
     /// Ends when a part without which the proxy serves nobody has failed, and names it. It cannot be mended from within: the process
     /// should end, so that whoever started it starts it again.
     pub async fn failed(&self) -> &'static str {

@@ -200,6 +200,7 @@ impl Agent {
         let telemetry = Telemetry::new(settings.workers);
         let proxy = Proxy::start(settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         vital::watch_proxy(&proxy);
+        process::follow_hang_ups(&proxy)?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
         let (reported, reports) = watch::channel(applied(proxy.reported().borrow().clone()));
         let served = Served { proxy: proxy.clone(), reported: reports };

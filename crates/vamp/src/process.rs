@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use model::name::GatewayName;
-use proxy::Sockets;
+use proxy::{Proxy, Sockets};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -89,6 +89,20 @@ pub(crate) fn stop_signal() -> anyhow::Result<CancellationToken> {
         stopped.cancel();
     });
     Ok(token)
+}
+
+/// Opens the access log again whenever SIGHUP comes, which programs send that have moved the file away. A terminal that is closed sends it
+/// as well, and is no reason to end.
+pub(crate) fn follow_hang_ups(proxy: &Proxy) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_ups = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+    let proxy = proxy.clone();
+    tokio::spawn(async move {
+        while hang_ups.recv().await.is_some() {
+            proxy.reopen_access_log();
+        }
+    });
+    Ok(())
 }
 
 /// The first line on standard output, for programs that start Vamp on free ports.

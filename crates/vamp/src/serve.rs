@@ -166,6 +166,7 @@ impl Server {
         let telemetry = Telemetry::new(workers);
         let proxy = Proxy::start(proxy_settings, Arc::clone(&telemetry)).context("cannot start the proxy")?;
         vital::watch_proxy(&proxy);
+        process::follow_hang_ups(&proxy)?;
         let virtual_hosts = proxy.virtual_host_address().context("the shared listener has no address")?;
 
         let reserved: Vec<u16> = [Some(api), Some(virtual_hosts), proxy.virtual_host_tls_address()]

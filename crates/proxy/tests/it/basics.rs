@@ -176,6 +176,26 @@ async fn every_exchange_is_counted_and_logged() {
 }
 
 #[tokio::test]
+async fn the_access_log_can_be_moved_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let bench = Bench::with(|settings| settings.access_log = Some(AccessLog::File(path.clone())));
+    let target = Target::named("a").await.unwrap();
+    bench.apply(vec![gateway("shop", vec![route("a", 100, &[target.address()])])]).await;
+    let lines = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
+    let mut client = bench.connect().await;
+    client.ask(&get("shop", "/one")).await.unwrap();
+    assert!(eventually(|| lines(&path) == 1).await);
+    std::fs::rename(&path, &moved).unwrap();
+    client.ask(&get("shop", "/two")).await.unwrap();
+    assert!(eventually(|| lines(&moved) == 2).await);
+    bench.proxy.reopen_access_log();
+    client.ask(&get("shop", "/three")).await.unwrap();
+    assert!(eventually(|| lines(&path) == 1).await);
+    assert_eq!(lines(&moved), 2);
+}
+
+#[tokio::test]
 async fn rewrites_change_what_the_target_sees() {
     let bench = Bench::new();
     let target = Target::named("a").await.unwrap();
