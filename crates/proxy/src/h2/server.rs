@@ -67,7 +67,7 @@ impl State {
         connection.has_streams() || !self.outbox.is_empty()
     }
 
-    /// A response was completed.
+    /// A response was completed, or worked on for long.
     pub(crate) fn completed(&self) {
         self.guard.borrow_mut().completed();
     }

@@ -27,6 +27,10 @@ use crate::reply::Own;
 use crate::scratch::Scratch;
 use crate::timer::Watch;
 
+/// How long a stream must have been served to count as completed even if its client gives it up: with as many streams as a connection
+/// may have, that is no more work than streams that are not given up.
+const WORKED: Duration = Duration::from_millis(25);
+
 /// Serves one stream.
 pub(crate) async fn serve(
     client: &Rc<Client>,
@@ -39,7 +43,8 @@ pub(crate) async fn serve(
     let watch = client.worker.sweeper.watch_part(client.listener.group());
     let mut front = Front::Framed(respond);
     let whole = exchange(client, &watch, &mut scratch, request, &mut front, &mut facts).await;
-    if whole {
+    // Giving up what was worked on for that long is no flood: calls with short deadlines do so when their target is slow.
+    if whole || facts.started.elapsed() >= WORKED {
         state.completed();
     }
     facts.record(client, Some(&scratch.request), &scratch.lines);
