@@ -200,7 +200,7 @@ pub(crate) struct Broken {
     pub(crate) timed_out: bool,
     /// The target said that it did not begin with it.
     pub(crate) refused: bool,
-    /// It was not sent, or the target said good-bye before it looked at it: nothing has failed.
+    /// It was not sent, or did not arrive, or the target said good-bye before it looked at it: nothing has failed.
     pub(crate) unseen: bool,
 }
 
@@ -213,6 +213,11 @@ impl Broken {
     /// The connection came to its end before the request was sent.
     pub(crate) fn unsent(touched: bool) -> Self {
         Self { refused: true, unseen: true, ..Self::new(Own::CLOSED, true, touched) }
+    }
+
+    /// Notes that the target cannot have seen it, if so.
+    pub(crate) fn unseen_if(self, unseen: bool) -> Self {
+        Self { refused: self.refused || unseen, unseen: self.unseen || unseen, ..self }
     }
 
     /// The answer did not begin in time.

@@ -63,6 +63,25 @@ impl Socket {
         Ok(read)
     }
 
+    /// Bytes that were written and that the peer's system has not said it has; also after the connection has ended. `None` where the system
+    /// does not tell.
+    #[cfg(target_os = "linux")]
+    #[allow(unsafe_code, reason = "the number of a request to the system, and the type that it answers with")]
+    pub(crate) fn unacknowledged(&self) -> Option<usize> {
+        use rustix::ioctl::{Getter, ioctl};
+        /// `SIOCOUTQ` of linux/sockios.h (tcp(7)).
+        const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+        let io = self.registered().ok()?;
+        // SAFETY: on a TCP socket, which this is, the request writes one C int and nothing else.
+        let bytes: i32 = unsafe { ioctl(io, Getter::<SIOCOUTQ, i32>::new()) }.ok()?;
+        usize::try_from(bytes).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+
     /// Writes what fits; `WouldBlock` when nothing does.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(io) = self.io.get() {

@@ -77,6 +77,11 @@ impl Stream {
         }
     }
 
+    /// True when the peer has not even received what was written last, all `sent` bytes of it: it had closed the connection before.
+    pub(crate) fn is_unheard(&self, sent: usize) -> bool {
+        self.socket.unacknowledged().is_some_and(|bytes| bytes >= sent)
+    }
+
     /// Writes what fits; `WouldBlock` when nothing does.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.tls() {

@@ -140,7 +140,8 @@ impl Conversation<'_> {
         match got {
             Ok(Ok(())) => {}
             Ok(Err(HeadFault::Closed { silent })) => {
-                return Err(Broken::new(Own::CLOSED, silent, up.started.get()));
+                let broken = Broken::new(Own::CLOSED, silent, up.started.get());
+                return Err(broken.unseen_if(silent && self.stream.is_unheard(out.len())));
             }
             Ok(Err(HeadFault::TimedOut)) => return Err(Broken::late(up.started.get())),
             Ok(Err(HeadFault::Bad(message))) => {

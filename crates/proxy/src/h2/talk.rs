@@ -205,7 +205,11 @@ impl Talk<'_> {
                 let touched = source.is_touched();
                 facts.received += up.bytes.get();
                 return match fault {
-                    HeadFault::Closed { silent } => Err(Broken::new(Own::CLOSED, silent, touched)),
+                    HeadFault::Closed { silent } => {
+                        let sent = out.len() + up.bytes.get() as usize;
+                        let unseen = silent && plain.is_some_and(|stream| stream.is_unheard(sent));
+                        Err(Broken::new(Own::CLOSED, silent, touched).unseen_if(unseen))
+                    }
                     HeadFault::Reset { reason, untouched } => {
                         let refused = untouched || reason == Reason::REFUSED_STREAM;
                         Err(Broken {

@@ -226,8 +226,11 @@ impl Client {
             200 => answer.text() == format!("/{what}/{id}"),
             _ => answer.field("vamp-proxy-error").is_some(),
         });
-        // A connection that its target closed just then is replaced once.
-        if got != gets || (got != Gets::Part && !own) || !(1..=2).contains(&seen) {
+        // A target that closes a connection just then may have received the request and not read it. That cannot be told from one that
+        // has read it, and a POST is not sent twice.
+        let unread = seen == 0 && got == Gets::Answer(502) && own;
+        let gets = if unread { got } else { gets };
+        if got != gets || (got != Gets::Part && !own) || seen != usize::from(!unread) {
             self.count
                 .fault(format!("{what} {id}: {answer:?}, expected {gets:?}; a target saw it {seen} times"));
         }
