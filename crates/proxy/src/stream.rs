@@ -77,7 +77,8 @@ impl Stream {
         }
     }
 
-    /// True when the peer has not even received what was written last, all `sent` bytes of it: it had closed the connection before.
+    /// True when a peer that has ended the connection in order had not received what was written last, all `sent` bytes of it: with its
+    /// end it says what it has. One that breaks the connection off does not say that.
     pub(crate) fn is_unheard(&self, sent: usize) -> bool {
         self.socket.unacknowledged().is_some_and(|bytes| bytes >= sent)
     }

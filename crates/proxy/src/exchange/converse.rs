@@ -55,7 +55,11 @@ impl From<Next> for Done {
 
 /// Why no response head came.
 enum HeadFault {
-    Closed { silent: bool },
+    /// `orderly`: the target ended the connection, and did not break it off.
+    Closed {
+        silent: bool,
+        orderly: bool,
+    },
     TimedOut,
     Bad(&'static str),
     Client,
@@ -139,9 +143,9 @@ impl Conversation<'_> {
         };
         match got {
             Ok(Ok(())) => {}
-            Ok(Err(HeadFault::Closed { silent })) => {
+            Ok(Err(HeadFault::Closed { silent, orderly })) => {
                 let broken = Broken::new(Own::CLOSED, silent, up.started.get());
-                return Err(broken.unseen_if(silent && self.stream.is_unheard(out.len())));
+                return Err(broken.unseen_if(silent && orderly && self.stream.is_unheard(out.len())));
             }
             Ok(Err(HeadFault::TimedOut)) => return Err(Broken::late(up.started.get())),
             Ok(Err(HeadFault::Bad(message))) => {
@@ -318,15 +322,17 @@ impl Conversation<'_> {
         let bounds = Bounds { head: RESPONSE_HEAD, target: 0, fields: limits.fields.max(128) };
         let mut interim = 0;
         loop {
+            let silent = *have == 0 && interim == 0;
             match self.stream.readable(&client.watch).await {
                 Ok(()) => {}
                 Err(Wait::TimedOut) => return Err(HeadFault::TimedOut),
-                Err(Wait::Broken) => return Err(HeadFault::Closed { silent: *have == 0 && interim == 0 }),
+                Err(Wait::Broken) => return Err(HeadFault::Closed { silent, orderly: false }),
             }
             let buffer = reply.get_or_insert_with(|| client.worker.buffers.lend());
             match self.stream.try_read(&mut buffer[*have..]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Ok(0) | Err(_) => return Err(HeadFault::Closed { silent: *have == 0 && interim == 0 }),
+                Ok(0) => return Err(HeadFault::Closed { silent, orderly: true }),
+                Err(_) => return Err(HeadFault::Closed { silent, orderly: false }),
                 Ok(read) => *have += read,
             }
             loop {

@@ -205,9 +205,9 @@ impl Talk<'_> {
                 let touched = source.is_touched();
                 facts.received += up.bytes.get();
                 return match fault {
-                    HeadFault::Closed { silent } => {
+                    HeadFault::Closed { silent, orderly } => {
                         let sent = out.len() + up.bytes.get() as usize;
-                        let unseen = silent && plain.is_some_and(|stream| stream.is_unheard(sent));
+                        let unseen = silent && orderly && plain.is_some_and(|stream| stream.is_unheard(sent));
                         Err(Broken::new(Own::CLOSED, silent, touched).unseen_if(unseen))
                     }
                     HeadFault::Reset { reason, untouched } => {

@@ -28,6 +28,8 @@ const RESPONSE_HEAD: usize = 64 * 1024;
 pub(super) enum HeadFault {
     Closed {
         silent: bool,
+        /// The target ended the connection, and did not break it off.
+        orderly: bool,
     },
     /// The target gave the stream up, for that reason.
     Reset {
@@ -81,12 +83,13 @@ impl Talk<'_> {
             let readable = ready.await?;
             let silent = have == 0 && interim == 0;
             if !readable {
-                return Err(HeadFault::Closed { silent });
+                return Err(HeadFault::Closed { silent, orderly: false });
             }
             let buffer = loan.get_or_insert_with(|| client.worker.buffers.lend());
             match stream.try_read(&mut buffer[have..]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Ok(0) | Err(_) => return Err(HeadFault::Closed { silent }),
+                Ok(0) => return Err(HeadFault::Closed { silent, orderly: true }),
+                Err(_) => return Err(HeadFault::Closed { silent, orderly: false }),
                 Ok(read) => have += read,
             }
             loop {
@@ -205,6 +208,6 @@ fn fault_of(error: &h2::Error, silent: bool) -> HeadFault {
         }
         Some(reason) if error.is_remote() => HeadFault::Reset { reason, untouched: false },
         Some(_) => HeadFault::Bad("the target breaks the rules of HTTP/2, or does not speak it"),
-        None => HeadFault::Closed { silent },
+        None => HeadFault::Closed { silent, orderly: false },
     }
 }
