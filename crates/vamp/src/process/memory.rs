@@ -7,8 +7,6 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 use std::ops::Range;
 use std::sync::Arc;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -43,22 +41,19 @@ impl Tidy {
     }
 }
 
-/// Gives free memory back, and the first time also the pages of the program that only its start has needed: reading settings, opening
-/// the store, describing the API. They count as resident, and most of them are never needed again; one that is comes back from the
-/// file. Takes milliseconds: not for a thread that serves.
+/// Gives free memory back, and the pages of the program's code: those that the start and rare changes have needed (reading settings,
+/// opening the store, describing the API, compiling a document) count as resident, with all that the system maps around them, and are not
+/// needed soon again. One that is needed comes back from the system's copy of the file, within a microsecond or so. Takes milliseconds: not for a thread that serves.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code, reason = "the C library has no other way to say this")]
 pub(crate) fn give_back() {
-    static START: Once = Once::new();
     // SAFETY: no argument is a pointer, and the function may be called from any thread at any time.
     unsafe { libc::malloc_trim(0) };
-    START.call_once(|| {
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let Some(code) = code_around(&maps, give_back as *const () as usize) else { return };
-        // SAFETY: the range is a mapping of the program's file that can be read and run and was never written, so every page of it is
-        // read from the file again when it is next touched. If the call fails everything is as before.
-        unsafe { libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED) };
-    });
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let Some(code) = code_around(&maps, give_back as *const () as usize) else { return };
+    // SAFETY: the range is a mapping of the program's file that can be read and run and was never written, so every page of it is read
+    // from the file again when it is next touched. If the call fails everything is as before.
+    unsafe { libc::madvise(code.start as *mut libc::c_void, code.len(), libc::MADV_DONTNEED) };
 }
 
 /// The mapping of code from a file that holds an address, by what `/proc/self/maps` says.
