@@ -137,9 +137,9 @@ impl Sweeper {
     }
 
     /// Asks connections to close once they have nothing under way: those of one listener, or all. A connection that waits for a
-    /// request is closed when none comes for a second, or for half of `within`.
+    /// request is closed when none comes for a second, or for half of `within`; at once if that is nothing.
     pub(crate) fn retire(&self, group: Option<u64>, within: Duration) {
-        let patience = self.later(LAST_REQUEST.min(within / 2));
+        let patience = if within.is_zero() { 0 } else { self.later(LAST_REQUEST.min(within / 2)) };
         let meant = |entry: &Entry| group.is_none_or(|group| group == entry.group);
         for entry in self.entries.borrow().iter().filter(|entry| meant(entry)) {
             if !entry.retiring.replace(true) && entry.waiting.get() {

@@ -165,7 +165,8 @@ impl Worker {
         for listener in &stopped {
             listener.serve_from(table);
             listener.stop();
-            self.sweeper.retire(Some(listener.group()), Duration::MAX);
+            // At once: there is no gateway that could answer, and another may have the port in a moment.
+            self.sweeper.retire(Some(listener.group()), Duration::ZERO);
         }
         let mut listeners = self.listeners.borrow_mut();
         for (key, socket) in add {

@@ -206,6 +206,29 @@ async fn connections_outlive_changes_and_removed_gateways_drain() {
     assert_eq!(connect(loopback(port)).await.unwrap().ask(&get("shop", "/")).await.unwrap().status(), 200);
 }
 
+/// A connection that waits at the port of a gateway that goes is closed with it, and never speaks for the next one that has the port.
+#[tokio::test]
+async fn a_port_that_is_given_up_and_had_again_is_a_new_one() {
+    let bench = Bench::new();
+    let (a, b) = (Target::named("a").await.unwrap(), Target::named("b").await.unwrap());
+    let port = free_port();
+    for target in [&a, &b, &a, &b] {
+        bench.apply(vec![on_port(port, gateway("one", vec![route("a", 100, &[target.address()])]))]).await;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            let mut client = connect(loopback(port)).await.unwrap();
+            assert_eq!(client.ask(&get("x", "/")).await.unwrap().status(), 200);
+            clients.push(client);
+        }
+        bench.apply(vec![]).await;
+        bench.apply(vec![on_port(port, gateway("two", vec![route("a", 100, &[b.address()])]))]).await;
+        for mut client in clients {
+            assert!(client.ask(&get("x", "/")).await.is_err(), "answered by a gateway that is gone");
+        }
+        bench.apply(vec![]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_port_moves_from_one_gateway_to_another_without_being_closed() {
     let bench = Bench::new();
