@@ -500,7 +500,8 @@ async fn targets_that_say_good_bye_lose_nothing() {
         tasks.push(tokio::spawn(async move {
             let mut client = Client::connect(address).await;
             for _ in 0..50 {
-                let answer = client.ask(request(Method::POST, "core", "/"), b"data").await;
+                // Without a body: one that comes after its head cannot be sent again when the stream is refused.
+                let answer = client.ask(request(Method::POST, "core", "/"), b"").await;
                 assert_eq!(answer.status(), 200, "{answer:?}");
             }
         }));
